@@ -1,0 +1,64 @@
+# Every target sets up what it needs: Python >= 3.11 with venv is all that must be there.
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help run test test-fast test-next check format bench messages lock screenshots clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+$(VENV)/run.stamp: requirements/run.txt
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed; set PYTHON=...")'
+	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install --quiet --require-hashes -r requirements/run.txt
+	@touch $@
+
+$(VENV)/dev.stamp: requirements/dev.txt $(VENV)/run.stamp
+	$(PY) -m pip install --quiet --require-hashes -r requirements/dev.txt
+	@touch $@
+
+$(VENV)/messages.stamp: $(VENV)/run.stamp $(wildcard onboarding/locale/*/LC_MESSAGES/django.po)
+	@$(PY) -m babel.messages.frontend --quiet compile -d onboarding/locale -D django
+	@touch $@
+
+run: $(VENV)/run.stamp $(VENV)/messages.stamp ## start everything for a first look
+	@exec $(PY) manage.py demo
+
+test: $(VENV)/dev.stamp $(VENV)/messages.stamp ## every test
+	$(PY) -m tests.run
+
+test-fast: $(VENV)/dev.stamp $(VENV)/messages.stamp ## unit and contract tests only
+	$(PY) -m tests.run unit contract
+
+test-next: ## unit tests on Python 3.13 and the next Django, where that Python is there
+	@sh tests/next.sh
+
+check: $(VENV)/dev.stamp $(VENV)/messages.stamp ## lint, format, types, imports, translations, migrations, deploy settings
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports --no-logo
+	$(PY) -m tests.deploy_check
+
+format: $(VENV)/dev.stamp ## put the code into the one format
+	$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
+
+bench: $(VENV)/dev.stamp $(VENV)/messages.stamp ## benchmarks, each as a ratio against its floor in the same run
+	$(PY) -m tests.load.bench
+
+messages: $(VENV)/dev.stamp ## collect texts into the catalogues and compile them
+	$(PY) -m tests.messages --update
+	@$(PY) -m babel.messages.frontend --quiet compile -d onboarding/locale -D django
+
+screenshots: $(VENV)/dev.stamp $(VENV)/messages.stamp ## renew the pictures of README and docs
+	$(PY) -m tests.browser.screenshots
+
+lock: ## renew the lock files (needs uv)
+	requirements/lock.sh
+
+clean: ## remove everything that the targets made
+	rm -rf .venv .venv-next var

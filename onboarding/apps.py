@@ -1,0 +1,63 @@
+"""Contradictory settings stop the start with one sentence each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.apps import AppConfig
+from django.conf import settings
+from django.core import checks
+
+from onboarding.domain.partner import wrong_origins
+from onboarding.upstream.signing import load_public_key
+
+
+class OnboardingConfig(AppConfig):
+    name = "onboarding"
+    verbose_name = "Onboarding"
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        checks.register(check_settings)
+
+
+def check_settings(**_kwargs: Any) -> list[checks.CheckMessage]:
+    """Every contradiction between settings, as Django system check errors E001 and on."""
+    return [checks.Error(text, id=f"onboarding.E{number:03}") for number, text in _contradictions()]
+
+
+def _contradictions() -> Iterator[tuple[int, str]]:
+    base = urlsplit(settings.UPSTREAM_BASE_URL)
+    if base.scheme not in ("http", "https") or not base.hostname:
+        yield 1, "UPSTREAM_BASE_URL must be set to the upstream's address, such as https://host/api."
+    elif base.scheme == "http" and base.hostname not in ("127.0.0.1", "localhost", "::1"):
+        yield 2, "UPSTREAM_BASE_URL must use https outside loopback: it carries identities."
+    if not settings.UPSTREAM_COMPANY_ID:
+        yield 3, "UPSTREAM_COMPANY_ID must be set: the upstream refuses every call without it."
+    if settings.CAPTCHA_PROVIDER and not settings.CAPTCHA_SITE_KEY:
+        yield 4, "CAPTCHA_SITE_KEY must be set when CAPTCHA_PROVIDER is."
+    if not settings.DEBUG and not settings.ALLOWED_HOSTS:
+        yield 5, "ALLOWED_HOSTS must name the hosts that this front end answers for."
+    if not urlsplit(settings.PUBLIC_URL).hostname or urlsplit(settings.PUBLIC_URL).path:
+        yield 6, "PUBLIC_URL must be an origin such as https://onboarding.example, without a path."
+    if settings.DEFAULT_COUNTRY and settings.COUNTRIES and settings.DEFAULT_COUNTRY not in settings.COUNTRIES:
+        yield 7, "DEFAULT_COUNTRY must be one of COUNTRIES."
+    if settings.LANGUAGE_CODE not in dict(settings.LANGUAGES):
+        yield 8, f"LANGUAGE_CODE must be one of {', '.join(dict(settings.LANGUAGES))}."
+    yield from _contradictions_in_values()
+
+
+def _contradictions_in_values() -> Iterator[tuple[int, str]]:
+    wrong = wrong_origins(settings.EMBED_ORIGINS)
+    if wrong:
+        yield 9, f"EMBED_ORIGINS must list exact origins such as https://partner.example, not {wrong[0]!r}."
+    if settings.UPSTREAM_PUBLIC_KEY:
+        try:
+            load_public_key(settings.UPSTREAM_PUBLIC_KEY)
+        except ValueError as exc:
+            yield 10, f"UPSTREAM_PUBLIC_KEY cannot be read: {exc}"
+    groups = settings.CUSTOMER_GROUPS
+    if not isinstance(groups, dict) or not all(isinstance(group, dict) for group in groups.values()):
+        yield 11, 'CUSTOMER_GROUPS must map a country code or * to an object such as {"customer_group_id": 1}.'

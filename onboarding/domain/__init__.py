@@ -1,0 +1,1 @@
+"""The pure domain: values and rules. Imports the standard library only; time is always an argument."""

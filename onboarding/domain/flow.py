@@ -1,0 +1,198 @@
+"""One person's attempt from start to end: its steps, its rules and its limits, without clock, request or database.
+
+`current()` is the only place that decides which step a customer is on. It looks at what is known, never at the URL.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from onboarding.domain.levels import Level, Path
+
+
+class Step(StrEnum):
+    """One screen of the flow."""
+
+    IDENTIFY = "identify"
+    PASSWORD = "password"  # noqa: S105 (the name of a step)
+    VERIFY = "verify"
+    PATH = "path"
+    LEVEL = "level"
+    STATUS = "status"
+    DONE = "done"
+    PROBLEM = "problem"
+
+
+class Channel(StrEnum):
+    """How the verification code travels."""
+
+    EMAIL = "email"
+    PHONE = "phone"
+
+
+class AccountType(StrEnum):
+    INDIVIDUAL = "individual"
+    ENTERPRISE = "enterprise"
+
+    @property
+    def number(self) -> int:
+        """The upstream's `openAccountType`."""
+        return 1 if self is AccountType.ENTERPRISE else 0
+
+
+class Progress(StrEnum):
+    """How far one intended upstream write has come."""
+
+    PLANNED = "planned"  # written down, nothing sent
+    SENT = "sent"  # on its way, or the process died while it was
+    ACCEPTED = "accepted"
+    REJECTED = "rejected"
+    UNKNOWN = "unknown"  # sent, no usable answer: ask again with the same key
+
+    @property
+    def is_pending(self) -> bool:
+        return self in (Progress.SENT, Progress.UNKNOWN)
+
+
+class Outcome(StrEnum):
+    """How a flow ended, as far as we know; OPEN while it has not."""
+
+    OPEN = ""
+    REGISTERED = "registered"  # account exists, nothing more was asked
+    IN_REVIEW = "in_review"  # a person upstream looks at it
+    PASSED = "passed"
+    EXISTS = "exists"
+    REFUSED = "refused"
+    DELETED = "deleted"
+
+
+class Notice(StrEnum):
+    """The field that an earlier refusal concerns; it leads the customer back to that field's step."""
+
+    NONE = ""
+    CODE = "code"
+    EMAIL = "email"
+    PHONE = "phone"
+    PHONE_AREA = "phone_area"
+    COUNTRY = "country"
+    ACCOUNT_TYPE = "account_type"
+    PASSWORD = "password"  # noqa: S105 (the name of a field)
+    LEVEL = "level"
+
+
+IDENTITY_NOTICES = frozenset(
+    {Notice.EMAIL, Notice.PHONE, Notice.PHONE_AREA, Notice.COUNTRY, Notice.ACCOUNT_TYPE}
+)
+
+MAX_SENDS = 3  # codes per flow; the upstream itself allows 5 per recipient and half hour (docs/upstream.md)
+MAX_CODE_ATTEMPTS = 5  # codes evaluated per flow; the upstream voids a ticket after five wrong ones
+COOLDOWN_SECONDS = (30, 60, 120)  # before the second, third and any further code
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who wants to register: what the identify step asked for, validated."""
+
+    channel: Channel
+    account_type: AccountType
+    country: str  # the dictionary's code
+    email: str = ""
+    area: str = ""  # "+44": area code of the phone number, or of the country for an e-mail registration
+    area_country: str = ""  # dictionary code of the country whose area code was chosen
+    phone: str = ""  # national number, digits only
+
+    @property
+    def identifier(self) -> str:
+        return self.email if self.channel is Channel.EMAIL else f"{self.area} {self.phone}"
+
+
+@dataclass(frozen=True, slots=True)
+class Consent:
+    """Consent as given: when, in which language, to which linked texts."""
+
+    at: datetime
+    language: str
+    terms_url: str
+    privacy_url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    """What a request says about its sender, as far as the upstream asks for it."""
+
+    address: str = ""  # the customer's IP address
+    device: str = ""  # such as "Chrome 140, Android 14"
+    mobile: bool = False
+    captcha: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FlowState:
+    """All that decides the current step."""
+
+    outcome: Outcome = Outcome.OPEN
+    notice: Notice = Notice.NONE
+    password_open: bool = False  # the password step is on and not answered yet
+    registration: Progress | None = None
+    levels: tuple[Level, ...] = ()
+    submitted: Mapping[str, Progress] = field(default_factory=dict)  # by level code
+    paths: Mapping[str, str] = field(default_factory=dict)  # chosen path by level code
+    can_submit: bool = True  # we hold what the upstream wants to see before it takes a level
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where a customer is."""
+
+    step: Step
+    level: Level | None = None
+    path: Path | None = None
+
+
+def current(state: FlowState) -> Position:
+    """The step that comes next, computed from what is known."""
+    if state.outcome in (Outcome.EXISTS, Outcome.REFUSED, Outcome.DELETED):
+        return Position(Step.PROBLEM)
+    if state.registration is Progress.ACCEPTED:
+        return _after_registration(state)
+    if state.registration is not None and state.registration.is_pending:
+        return Position(Step.STATUS)
+    if state.notice in IDENTITY_NOTICES:
+        return Position(Step.IDENTIFY)
+    if state.password_open:
+        return Position(Step.PASSWORD)
+    return Position(Step.VERIFY)
+
+
+def _after_registration(state: FlowState) -> Position:
+    for level in open_levels(state):
+        progress = state.submitted.get(level.code)
+        if progress is not None and progress.is_pending:
+            return Position(Step.STATUS, level)
+        path = level.path(state.paths.get(level.code, ""))
+        return Position(Step.LEVEL, level, path) if path else Position(Step.PATH, level)
+    return Position(Step.DONE)
+
+
+def open_levels(state: FlowState) -> tuple[Level, ...]:
+    """The levels still to be filled in, in the upstream's order; none when we may not submit for this customer."""
+    if not state.can_submit or state.outcome is not Outcome.OPEN:
+        return ()
+    return tuple(
+        level
+        for level in state.levels
+        if state.submitted.get(level.code) is not Progress.ACCEPTED and any(path.elements for path in level.paths)
+    )
+
+
+def expires_at(*, created: datetime, touched: datetime, idle: timedelta, longest: timedelta) -> datetime:
+    """When a flow expires: after `idle` without a POST, and `longest` after its start in any case."""
+    return min(touched + idle, created + longest)
+
+
+def cooldown(sends: int) -> timedelta:
+    """How long after the last code the next one may be asked for, when `sends` have been sent."""
+    return timedelta(seconds=COOLDOWN_SECONDS[min(max(sends, 1), len(COOLDOWN_SECONDS)) - 1])

@@ -1,0 +1,37 @@
+"""The process's one upstream client, made from the settings: one pool of connections, one TLS context."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from django.conf import settings
+
+from onboarding.metrics import observe_upstream
+from onboarding.upstream.client import UpstreamClient, UpstreamConfig
+
+
+@cache
+def upstream() -> UpstreamClient:
+    return UpstreamClient(
+        UpstreamConfig(
+            base_url=settings.UPSTREAM_BASE_URL,
+            company_id=settings.UPSTREAM_COMPANY_ID,
+            version=settings.UPSTREAM_VERSION,
+            public_key=settings.UPSTREAM_PUBLIC_KEY,
+            connect_timeout=settings.UPSTREAM_CONNECT_TIMEOUT,
+            read_timeout=settings.UPSTREAM_READ_TIMEOUT,
+            max_in_flight=settings.UPSTREAM_MAX_IN_FLIGHT,
+            send_protocol=settings.UPSTREAM_SEND_PROTOCOL,
+            captcha=bool(settings.CAPTCHA_PROVIDER),
+        ),
+        observe=observe_upstream,
+    )
+
+
+# Django's language code → what the upstream reads (header and field `lang`).
+_LANGUAGES = {"en": "en-US", "zh-hans": "zh-CN", "zh-hant": "zh-HK", "es": "es-ES", "fr": "fr-FR"}
+
+
+def upstream_language(language: str) -> str:
+    """The upstream's spelling of one of our languages; English for those it does not know."""
+    return _LANGUAGES.get(language, "en-US")

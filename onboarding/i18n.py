@@ -1,0 +1,99 @@
+"""The language of a page, and the upstream's codes in the customer's words.
+
+Texts are by code; what the upstream says itself (`msg`) is never shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from django.conf import settings
+from django.utils.functional import Promise
+from django.utils.translation import get_language_info
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation.trans_real import get_supported_language_variant, parse_accept_lang_header
+
+def supported(tag: str) -> str:
+    """Our language for any language tag (`zh-CN`, `es_MX`, `EN`), or "" when we have none."""
+    try:
+        return get_supported_language_variant(tag.strip().lower().replace("_", "-"))
+    except LookupError:
+        return ""
+
+
+def negotiate(asked: Iterable[str], accept_language: str) -> str:
+    """The first of the asked-for languages that we have, else the best of the browser's, else the default."""
+    browser = [tag for tag, _quality in parse_accept_lang_header(accept_language)]
+    for tag in (*asked, *browser):
+        found = supported(tag) if tag and tag != "*" else ""
+        if found:
+            return found
+    return settings.LANGUAGE_CODE
+
+
+def region(accept_language: str) -> str:
+    """The region of the browser's first language that names one (`en-GB` → `GB`), else ""."""
+    for tag, _quality in parse_accept_lang_header(accept_language):
+        for part in tag.split("-")[1:]:
+            if len(part) == 2 and part.isalpha():
+                return part.upper()
+    return ""
+
+
+def choices() -> list[tuple[str, str]]:
+    """(code, name in that language) of every language we have."""
+    return [(code, get_language_info(code)["name_local"].capitalize()) for code, _name in settings.LANGUAGES]
+
+
+_CODE_WRONG = _("This code is not right. Check the latest message from us and type the code again.")
+_EMAIL_WRONG = _("This e-mail address was not accepted. Check it for typing errors.")
+_PHONE_WRONG = _("This phone number was not accepted. Check the number and its country.")
+_AREA_WRONG = _("This country code was not accepted. Choose the country of your phone number.")
+_CHECKING = _("We already have this and are checking it. There is nothing to do for you now.")
+_LATER = _("This cannot be done right now. Please try again in a few minutes.")
+
+# Texts of definite refusals by the upstream's code (docs/upstream.md, "Error codes"), without the common prefix.
+_MESSAGES: dict[str, Promise] = {
+    **dict.fromkeys(("0000511", "0000517", "0000518", "0001018", "0000521"), _CODE_WRONG),
+    "0000512": _("Too many wrong codes. Wait a few minutes, then ask for a new code."),
+    **dict.fromkeys(("0000508", "0000509", "0000510", "0000137", "0000147"), _EMAIL_WRONG),
+    **dict.fromkeys(("0000502", "0000503", "0000504", "0000136"), _PHONE_WRONG),
+    **dict.fromkeys(("0000505", "0000506", "0000507"), _AREA_WRONG),
+    "0000105": _("Enter an e-mail address or a phone number."),
+    "0000139": _("This password is too easy to guess. Choose a longer one, or mix words and numbers."),
+    "0000125": _("Enter a password."),
+    "0000624": _("Company accounts are not available in this country. Choose a personal account or another country."),
+    "0001003": _("We cannot open accounts for residents of this country."),
+    "0000620": _("One of the answers has the wrong format. Check each of them against your document."),
+    "0000501": _("Something is missing. Check each answer."),
+    "0000606": _("This was checked and not accepted. Look at each answer and send it again."),
+    "0000610": _("This was checked and not accepted. Look at each answer and send it again."),
+    "0000616": _("Another part has to be finished first."),
+    "0000632": _("This phone number already belongs to another customer's details."),
+    "0000633": _("This document number already belongs to another customer's details."),
+    **dict.fromkeys(("0000601", "0000605"), _CHECKING),
+    **dict.fromkeys(("0000004", "0000005", "0000108", "0000613"), _LATER),
+}
+_OTHER_MESSAGES: dict[str, Promise] = {
+    "P_VERIFY_CODE_ERROR": _CODE_WRONG,
+    "GATEWAY_CODE_103": _("This kind of file is not accepted. Send a photo as JPEG or PNG."),
+    "F999999": _("Please confirm that you are not a robot, then send the form again."),
+}
+_BY_FIELD: dict[str, Promise] = {
+    "code": _CODE_WRONG,
+    "email": _EMAIL_WRONG,
+    "phone": _PHONE_WRONG,
+    "phone_area": _AREA_WRONG,
+    "password": _MESSAGES["0000139"],
+    "country": _MESSAGES["0001003"],
+    "account_type": _MESSAGES["0000624"],
+    "captcha": _OTHER_MESSAGES["F999999"],
+    "level": _MESSAGES["0000620"],
+}
+_PREFIX = "CUSTOMER_API_"
+
+
+def refusal(code: str, field: str) -> Promise:
+    """What to tell a customer about a definite refusal: by its code, else by the field it concerns."""
+    text = _MESSAGES.get(code.removeprefix(_PREFIX)) or _OTHER_MESSAGES.get(code) or _BY_FIELD.get(field)
+    return text or _("This was not accepted. Check what you entered; if it is right, contact support.")

@@ -1,0 +1,25 @@
+"""What every log line goes through: handles never reach a log."""
+
+from __future__ import annotations
+
+import logging
+import re
+
+_HANDLE_PATH = re.compile(r"/f/[^/\s\"'?]+")
+
+
+class MaskHandles(logging.Filter):
+    """Replaces the handle in any path below /f/, in the message, its arguments and a traceback alike."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.msg = mask(record.getMessage())
+        record.args = None
+        record.__dict__.pop("request", None)  # Django's handlers attach the request: its repr shows the path
+        if record.exc_info and not record.exc_text:
+            record.exc_text = mask(logging.Formatter().formatException(record.exc_info))  # type: ignore[arg-type]
+        return True
+
+
+def mask(text: str) -> str:
+    """The text with every flow's handle replaced."""
+    return _HANDLE_PATH.sub("/f/…", text)

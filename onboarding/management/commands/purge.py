@@ -1,0 +1,32 @@
+"""`manage.py purge`: deletes personal data past retention, and what customers asked to delete."""
+
+from __future__ import annotations
+
+import time
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand
+from django.db import close_old_connections
+from django.utils import timezone
+
+from onboarding import services
+
+
+class Command(BaseCommand):
+    help = "Deletes personal data of flows past retention."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--loop", action="store_true", help="go on every 10 minutes until stopped")
+        parser.add_argument("--pause", type=float, default=600.0, help="seconds between rounds of the loop")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            while True:
+                self.stdout.write(f"{services.purge(now=timezone.now())} flows purged")
+                if not options["loop"]:
+                    return
+                close_old_connections()
+                time.sleep(options["pause"])
+        except KeyboardInterrupt:
+            return

@@ -1,0 +1,41 @@
+"""`manage.py settle`: asks the upstream again, with the same keys, about submissions whose outcome is unknown."""
+
+from __future__ import annotations
+
+import time
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand
+from django.db import close_old_connections
+
+from onboarding import services
+from onboarding.domain.flow import Progress
+
+
+class Command(BaseCommand):
+    help = "Resolves submissions whose outcome is unknown; exit status 1 when some still are."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--loop", action="store_true", help="go on every 10 seconds until stopped")
+        parser.add_argument("--pause", type=float, default=10.0, help="seconds between rounds of the loop")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            while True:
+                left = self.one_round(quiet=options["loop"])
+                if not options["loop"]:
+                    raise SystemExit(1 if left else 0)
+                close_old_connections()
+                time.sleep(options["pause"])
+        except KeyboardInterrupt:
+            return
+
+    def one_round(self, *, quiet: bool) -> int:
+        """Gives the number of submissions that are still open."""
+        submissions = services.pending_submissions()
+        settled = [services.settle(submission) for submission in submissions]
+        left = sum(s.progress in (Progress.SENT, Progress.UNKNOWN) for s in settled)
+        if submissions or not quiet:
+            self.stdout.write(f"{len(submissions) - left} settled, {left} still unknown")
+        return left

@@ -1,0 +1,21 @@
+"""What is counted, for /metrics. Labels are closed sets: no reference, no identifier, nothing personal.
+
+One process counts for itself; with several workers a scrape sees one of them, and rates stay right over time.
+"""
+
+from __future__ import annotations
+
+from prometheus_client import Counter, Histogram
+
+UPSTREAM_CALLS = Histogram(
+    "onboarding_upstream_seconds", "Calls to the upstream by endpoint and outcome", ["endpoint", "outcome"]
+)
+ANSWERS = Counter("onboarding_answers_total", "Answers to customers by step and HTTP status", ["step", "status"])
+FLOWS_STARTED = Counter("onboarding_flows_started_total", "Flows begun")
+CODES_SENT = Counter("onboarding_codes_sent_total", "Verification codes sent", ["channel"])
+SUBMISSIONS = Counter("onboarding_submissions_total", "Submissions that reached a state", ["kind", "state"])
+
+
+def observe_upstream(endpoint: str, outcome: str, seconds: float, _trace: str, _code: str) -> None:
+    """One call to the upstream that ended."""
+    UPSTREAM_CALLS.labels(endpoint, outcome).observe(seconds)

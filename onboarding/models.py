@@ -1,0 +1,223 @@
+"""What is stored: partners, flows and submissions, with constraints that make duplicates impossible.
+
+Personal data, the upstream token and request bodies are sealed (`SealedField`). Knows nothing of HTTP or the upstream.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.db import models
+from django.db.models import F, Q
+from django.utils.translation import gettext_lazy as _
+
+from onboarding.domain import flow as domain
+from onboarding.domain import levels as domain_levels
+from onboarding.domain.partner import Partner as PartnerSettings
+from onboarding.domain.partner import wrong_origins
+from onboarding.sealing import SealBroken, seal, unseal
+
+log = logging.getLogger("onboarding.models")
+
+_REFERENCE_ALPHABET = "23456789BCDFGHJKMNPQRTVWXY"  # no vowels, nothing that sounds or looks alike
+
+
+def new_reference() -> str:
+    """A short text that a customer can read out to support: nine letters and digits in threes."""
+    letters = "".join(secrets.choice(_REFERENCE_ALPHABET) for _ in range(9))
+    return f"{letters[:3]}-{letters[3:6]}-{letters[6:]}"
+
+
+if TYPE_CHECKING:
+    _TextField = models.TextField[Any, Any]
+else:  # Django's fields cannot be subscripted at run time
+    _TextField = models.TextField
+
+
+class SealedField(_TextField):
+    """A JSON value that rests encrypted. A value sealed under a lost key reads as an empty dict and is logged."""
+
+    def from_db_value(self, value: str | None, expression: object, connection: object) -> Any:
+        if not value:
+            return {}
+        try:
+            return unseal(value)
+        except SealBroken:
+            log.error("a sealed value cannot be opened with the configured keys")
+            return {}
+
+    def get_prep_value(self, value: Any) -> str:
+        return seal(value) if value else ""
+
+
+class Partner(models.Model):
+    """A site that embeds us."""
+
+    slug = models.SlugField(_("short name in addresses"), unique=True, max_length=60)
+    name = models.CharField(_("name"), max_length=120)
+    origins = models.TextField(_("origins"), blank=True, help_text=_("Sites that may frame the page, one a line: https://host"))
+    language = models.CharField(_("default language"), max_length=12, blank=True)
+    country = models.CharField(_("default country"), max_length=20, blank=True)
+    active = models.BooleanField(_("active"), default=True)
+
+    class Meta:
+        verbose_name = _("partner")
+        verbose_name_plural = _("partners")
+        constraints = [
+            models.CheckConstraint(condition=~Q(slug="default"), name="partner_default_is_built_in"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def clean(self) -> None:
+        wrong = wrong_origins(self.origins.split())
+        if wrong:
+            raise ValidationError({"origins": _("Not an origin: %(origin)s") % {"origin": wrong[0]}})
+
+    def settings(self) -> PartnerSettings:
+        return PartnerSettings(self.slug, self.name, tuple(self.origins.split()), self.language, self.country)
+
+
+class Flow(models.Model):
+    """One person's attempt. Its address (the handle) is stored as a digest only."""
+
+    reference = models.CharField(max_length=11, unique=True, default=new_reference, editable=False)
+    # Where it is: the current handle; the one that the code in flight will lead to; the one before the registration.
+    handle_digest = models.CharField(max_length=64, unique=True)
+    next_handle_digest = models.CharField(max_length=64, null=True, unique=True)
+    previous_handle_digest = models.CharField(max_length=64, null=True, unique=True)
+    replay_misses = models.PositiveSmallIntegerField(default=0)
+    landing_digest = models.CharField(max_length=64, unique=True)  # one landing and one answer make one flow
+
+    partner = models.CharField(max_length=60)
+    language = models.CharField(max_length=12)
+    channel = models.CharField(max_length=10, choices=[(c.value, c.value) for c in domain.Channel])
+    account_type = models.CharField(max_length=12, choices=[(a.value, a.value) for a in domain.AccountType])
+    country = models.CharField(max_length=20)
+    attribution = models.JSONField(default=dict)
+    agent = models.CharField(max_length=64, blank=True)  # referrer agent's number
+
+    personal = SealedField(default=dict)  # identity, password digest, ticket, token, levels, answers
+    password_open = models.BooleanField(default=False)
+    consent_at = models.DateTimeField()
+    consent_language = models.CharField(max_length=12)
+    consent_terms_url = models.CharField(max_length=500, blank=True)
+    consent_privacy_url = models.CharField(max_length=500, blank=True)
+
+    sends = models.PositiveSmallIntegerField(default=0)
+    code_sent_at = models.DateTimeField(null=True)
+    code_attempts = models.PositiveSmallIntegerField(default=0)
+    notice = models.CharField(max_length=20, blank=True)  # domain.flow.Notice
+    notice_code = models.CharField(max_length=60, blank=True)  # the upstream's code behind it
+    outcome = models.CharField(max_length=12, blank=True)  # domain.flow.Outcome
+    customer_no = models.CharField(max_length=64, blank=True, db_index=True)
+
+    created_at = models.DateTimeField(db_index=True)
+    touched_at = models.DateTimeField()
+    expires_at = models.DateTimeField(db_index=True)
+    registered_at = models.DateTimeField(null=True)
+    purge_at = models.DateTimeField(db_index=True)
+    delete_asked = models.BooleanField(default=False)
+    purged_at = models.DateTimeField(null=True)
+
+    class Meta:
+        verbose_name = _("flow")
+        verbose_name_plural = _("flows")
+        indexes = [models.Index(fields=["partner", "created_at"])]
+
+    def __str__(self) -> str:
+        return self.reference
+
+    def touch(self, now: datetime) -> None:
+        """A POST keeps the flow alive; does not save."""
+        self.touched_at = now
+        self.expires_at = domain.expires_at(
+            created=self.created_at,
+            touched=now,
+            idle=timedelta(minutes=settings.FLOW_IDLE_MINUTES),
+            longest=timedelta(hours=settings.FLOW_MAX_HOURS),
+        )
+        self.purge_at = self.expires_at + timedelta(hours=settings.RETENTION_HOURS)
+
+    @property
+    def identity(self) -> domain.Identity:
+        kept = dict(self.personal.get("identity") or {})
+        channel = domain.Channel(kept.pop("channel", self.channel))
+        account_type = domain.AccountType(kept.pop("account_type", self.account_type))
+        return domain.Identity(channel, account_type, kept.pop("country", self.country), **kept)
+
+    @property
+    def levels(self) -> tuple[domain_levels.Level, ...]:
+        return domain_levels.from_json(self.personal.get("levels") or [])
+
+
+class SubmissionKind(models.TextChoices):
+    CODE = "code"  # a verification code sent
+    REGISTER = "register"
+    LEVEL = "level"
+
+
+class Submission(models.Model):
+    """One intended upstream write, committed before anything is sent.
+
+    A definite answer followed by another try reuses the row with a new key; `history` keeps what was before.
+    """
+
+    flow = models.ForeignKey(Flow, on_delete=models.CASCADE, related_name="submissions")
+    kind = models.CharField(max_length=10, choices=SubmissionKind.choices)
+    level = models.CharField(max_length=200, blank=True)
+    key = models.CharField(max_length=64, unique=True)  # idempotency key upstream
+    state = models.CharField(
+        max_length=10, default=domain.Progress.PLANNED, choices=[(p.value, p.value) for p in domain.Progress]
+    )
+    payload = SealedField(default=dict)
+    code = models.CharField(max_length=60, blank=True)  # the upstream's code of the last definite answer
+    field = models.CharField(max_length=20, blank=True)  # the field it concerns
+    trace = models.CharField(max_length=80, blank=True)
+    tries = models.PositiveIntegerField(default=0)
+    planned_at = models.DateTimeField()
+    sent_at = models.DateTimeField(null=True)
+    ended_at = models.DateTimeField(null=True)
+    history = models.JSONField(default=list)
+
+    class Meta:
+        verbose_name = _("submission")
+        verbose_name_plural = _("submissions")
+        constraints = [
+            models.UniqueConstraint(fields=["flow", "kind", "level"], name="one_submission_per_intent"),
+        ]
+        indexes = [models.Index(fields=["state", "sent_at"])]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.level} {self.state}".replace("  ", " ")
+
+    @property
+    def progress(self) -> domain.Progress:
+        return domain.Progress(self.state)
+
+    def claim(self, now: datetime, *, lease: timedelta, pause: timedelta) -> domain.Progress | None:
+        """Takes the right to send: the state before, or None when somebody else has it. Atomic on every database.
+
+        `lease`: a submission that was sent so long ago belongs to a process that died. `pause`: how long an unknown
+        outcome is left alone before it is asked about again.
+        """
+        same = Submission.objects.filter(pk=self.pk, key=self.key)
+        free = {
+            domain.Progress.PLANNED: Q(),
+            domain.Progress.UNKNOWN: Q(sent_at__lte=now - pause),
+            domain.Progress.SENT: Q(sent_at__lte=now - lease),
+        }
+        for before, condition in free.items():
+            taken = same.filter(condition, state=before).update(
+                state=domain.Progress.SENT, sent_at=now, tries=F("tries") + 1
+            )
+            if taken:
+                self.state, self.sent_at = domain.Progress.SENT, now
+                return before
+        return None

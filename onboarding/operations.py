@@ -1,0 +1,78 @@
+"""Addresses for machines: health, readiness, metrics, version, and the partner's script. Nothing personal."""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+from functools import cache
+
+import django
+from django.conf import settings
+from django.contrib.staticfiles import finders
+from django.contrib.staticfiles.storage import staticfiles_storage
+from django.db import DatabaseError, connection
+from django.db.migrations.executor import MigrationExecutor
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.views.decorators.http import require_safe
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from onboarding import __version__
+
+
+@require_safe
+def healthz(_request: HttpRequest) -> HttpResponse:
+    """The process answers."""
+    return JsonResponse({"status": "ok"})
+
+
+@require_safe
+def readyz(_request: HttpRequest) -> HttpResponse:
+    """The database answers and has every migration; 503 otherwise."""
+    try:
+        executor = MigrationExecutor(connection)
+        missing = bool(executor.migration_plan(executor.loader.graph.leaf_nodes()))
+    except DatabaseError:
+        return JsonResponse({"status": "no database"}, status=503)
+    return JsonResponse({"status": "migrations missing" if missing else "ok"}, status=503 if missing else 200)
+
+
+@require_safe
+def metrics(request: HttpRequest) -> HttpResponse:
+    """Prometheus' text format, for the bearer of METRICS_TOKEN, or from loopback when there is none."""
+    if not _may_read_metrics(request):
+        return HttpResponse("forbidden\n", status=403, content_type="text/plain")
+    return HttpResponse(generate_latest(), content_type=CONTENT_TYPE_LATEST)
+
+
+def _may_read_metrics(request: HttpRequest) -> bool:
+    if settings.METRICS_TOKEN:
+        given = request.headers.get("Authorization", "").removeprefix("Bearer ")
+        return hmac.compare_digest(given.encode(), settings.METRICS_TOKEN.encode())
+    try:
+        local = ipaddress.ip_address(request.META.get("REMOTE_ADDR", "")).is_loopback
+    except ValueError:
+        return False
+    # Behind a proxy on the same machine everybody seems to come from loopback.
+    return local and "X-Forwarded-For" not in request.headers
+
+
+@require_safe
+def version(_request: HttpRequest) -> HttpResponse:
+    return JsonResponse({"version": __version__, "django": django.get_version()})
+
+
+@require_safe
+def embed_script(_request: HttpRequest) -> HttpResponse:
+    """The partner's script at its evergreen address: fresh within five minutes of a release."""
+    response = HttpResponse(_embed_script(), content_type="text/javascript; charset=utf-8")
+    response["Cache-Control"] = "public, max-age=300"
+    response["Cross-Origin-Resource-Policy"] = "cross-origin"
+    response["Access-Control-Allow-Origin"] = "*"
+    return response
+
+
+@cache
+def _embed_script() -> bytes:
+    found = finders.find("js/embed.js") if settings.DEBUG else staticfiles_storage.path("js/embed.js")
+    with open(str(found), "rb") as script:
+        return script.read()

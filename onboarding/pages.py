@@ -1,0 +1,183 @@
+"""Draws steps and problems: the full page, or for htmx the same fragment alone. Knows templates, decides nothing."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.template.loader import render_to_string
+from django.urls import reverse
+from django.utils import translation
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _
+
+from onboarding import embedding, i18n
+from onboarding.domain.flow import Channel, Outcome, Position, Step
+from onboarding.domain.partner import DEFAULT, Partner
+from onboarding.landing import Landing
+from onboarding.metrics import ANSWERS
+from onboarding.models import Flow
+
+Errors = Iterable[tuple[str, str | Promise]]  # (id of the field, or "" for the page; text)
+
+HTMX_CONFIG = json.dumps(
+    {
+        "allowEval": False,
+        "includeIndicatorStyles": False,  # the content policy knows no inline style
+        "selfRequestsOnly": True,
+        "historyCacheSize": 0,  # nothing a customer typed is written to any storage
+        "refreshOnHistoryMiss": True,
+        "scrollIntoViewOnBoost": False,
+        # Every status carries a page or a step, so every answer is shown.
+        "responseHandling": [{"code": "204", "swap": False}, {"code": "...", "swap": True}],
+    }
+)
+
+
+@dataclass(frozen=True)
+class Page:
+    """Whose page this is: kept on the request from the moment it is known."""
+
+    partner: Partner = Partner(DEFAULT)
+    landing: Landing | None = None
+    flow: Flow | None = None
+    handle: str = ""
+
+
+def of(request: HttpRequest) -> Page:
+    return getattr(request, "page", Page())
+
+
+def set_page(request: HttpRequest, **known: Any) -> Page:
+    """Notes what is known about the page, speaks its language, and lets its partner frame it."""
+    page = replace(of(request), **known)
+    request.page = page  # type: ignore[attr-defined]
+    if page.flow is not None:
+        translation.activate(page.flow.language)
+    elif page.landing is not None:
+        translation.activate(page.landing.language)
+    embedding.allow_framing(request, page.partner.origins)
+    return page
+
+
+def render(
+    request: HttpRequest,
+    step: Step,
+    context: Mapping[str, Any] | None = None,
+    *,
+    status: int = 200,
+    errors: Errors = (),
+    level: str = "",
+    retry_after: int | None = None,
+) -> HttpResponse:
+    """The step as a whole page, or as the fragment that htmx asked for."""
+    page = of(request)
+    language = translation.get_language() or settings.LANGUAGE_CODE
+    errors = list(errors)
+    values = {
+        "step": step.value,
+        "level_code": level,
+        "template": f"steps/{step.value}.html",
+        "lang": language,
+        "text_direction": "rtl" if translation.get_language_bidi() else "ltr",
+        "page": page,
+        "flow": page.flow,
+        "reference": page.flow.reference if page.flow else "",
+        "flow_url": reverse("flow", args=[page.handle]) if page.handle else "",
+        "start_url": start_url(page),
+        "languages": i18n.choices(),
+        "errors": errors,
+        "error_of": dict(errors),
+        "links": links(language),
+        "progress": progress(step),
+        "channels": settings.CHANNELS,
+        "captcha_key": settings.CAPTCHA_SITE_KEY if settings.CAPTCHA_PROVIDER else "",
+        "captcha_script": embedding.CAPTCHA_SCRIPTS.get(settings.CAPTCHA_PROVIDER, ""),
+        "htmx_config": HTMX_CONFIG,
+        "fragment": bool(request.headers.get("HX-Request")),
+        **(context or {}),
+    }
+    template = "fragment.html" if values["fragment"] else "base.html"
+    response = HttpResponse(render_to_string(template, values, request), status=status)
+    response["Content-Language"] = language
+    response["Vary"] = "HX-Request, Accept-Language"
+    if values["fragment"] and page.handle:
+        response["HX-Replace-Url" if "/f/" in request.headers.get("HX-Current-URL", "") else "HX-Push-Url"] = values[
+            "flow_url"
+        ]
+    if retry_after is not None:
+        response["Retry-After"] = str(retry_after)
+    ANSWERS.labels(step.value, str(status)).inc()
+    return response
+
+
+def problem(
+    request: HttpRequest, kind: str, status: int, *, retry_after: float | None = None, **context: Any
+) -> HttpResponse:
+    """Shown instead of a step. `kind` is one of the names that docs/architecture.md lists."""
+    seconds = max(1, math.ceil(retry_after)) if retry_after is not None else None
+    return render(
+        request, Step.PROBLEM, {"problem": kind, "retry_after": seconds, **context}, status=status, retry_after=seconds
+    )
+
+
+def problem_of(outcome: Outcome) -> str:
+    """The problem that a flow's bad end is shown as."""
+    return {Outcome.EXISTS: "exists", Outcome.REFUSED: "refused"}.get(outcome, "expired")
+
+
+def start_url(page: Page) -> str:
+    """Where the customer can start again, with language, country and attribution kept."""
+    landing = page.landing
+    if landing is None and page.flow is not None:
+        flow = page.flow
+        landing = Landing(
+            partner=flow.partner, nonce="", language=flow.language, country=flow.country, agent=flow.agent,
+            account_type=flow.account_type, attribution=flow.attribution,
+        )  # fmt: skip
+    path = landing_path(page.partner)
+    return f"{path}?{landing.query()}" if landing and landing.query() else path
+
+
+def landing_path(partner: Partner) -> str:
+    return reverse("start") if partner.slug == DEFAULT else reverse("partner", args=[partner.slug])
+
+
+def links(language: str) -> dict[str, str]:
+    """The configured links, in the page's language."""
+    names = ("TERMS_URL", "PRIVACY_URL", "SUPPORT_URL", "SIGN_IN_URL")
+    tag = translation.to_locale(language).replace("_", "-")
+    return {name[:-4].lower(): getattr(settings, name).replace("{lang}", tag) for name in names}
+
+
+def progress(step: Step) -> list[dict[str, Any]]:
+    """The named parts of the way, with the one the customer is on."""
+    parts: Sequence[tuple[str, tuple[Step, ...]]] = (
+        (_("Contact"), (Step.IDENTIFY,)),
+        *(((_("Password"), (Step.PASSWORD,)),) if settings.PASSWORD_STEP != "off" else ()),  # noqa: S105
+        (_("Code"), (Step.VERIFY, Step.STATUS)),
+        (_("Your details"), (Step.PATH, Step.LEVEL)),
+        (_("Done"), (Step.DONE,)),
+    )
+    here = next((i for i, (_name, steps) in enumerate(parts) if step in steps), -1)
+    if here < 0:
+        return []
+    return [
+        {"name": name, "state": "done" if i < here else "current" if i == here else "ahead"}
+        for i, (name, _steps) in enumerate(parts)
+    ]
+
+
+def shown_identifier(flow: Flow) -> str:
+    """The identifier as its owner typed it, for the verify step (the handle is the right to see it)."""
+    identity = flow.identity
+    return identity.email if identity.channel is Channel.EMAIL else f"{identity.area} {identity.phone}"
+
+
+def level_heading(position: Position) -> str:
+    return position.level.name if position.level and position.level.name else _("Your details")

@@ -1,0 +1,239 @@
+"""Every setting, read from the environment or `.env`, with its default and its reason.
+
+A wrong value stops the start with one sentence: here when nothing can run without it, in `apps.py` when values
+contradict each other. `.env.example` and the README list the same names.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import sys
+from pathlib import Path
+from typing import Any
+
+import environ
+from django.core.exceptions import ImproperlyConfigured
+from django.utils.translation import gettext_lazy as _
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+env = environ.Env()
+if (BASE_DIR / ".env").is_file():
+    env.read_env(BASE_DIR / ".env")
+
+
+def _choice(name: str, default: str, allowed: tuple[str, ...]) -> str:
+    value = env.str(name, default)
+    if value not in allowed:
+        raise ImproperlyConfigured(f"{name} must be one of {', '.join(allowed)}, not {value!r}.")
+    return str(value)
+
+
+def _choices(name: str, default: str, allowed: tuple[str, ...]) -> tuple[str, ...]:
+    values = tuple(part.strip() for part in env.str(name, default).split(",") if part.strip())
+    wrong = [value for value in values if value not in allowed]
+    if wrong or not values:
+        raise ImproperlyConfigured(f"{name} must list one or more of {', '.join(allowed)}.")
+    return values
+
+
+def _number(name: str, default: float, low: float, high: float) -> float:
+    try:
+        value = float(env.str(name, str(default)))
+    except ValueError as exc:
+        raise ImproperlyConfigured(f"{name} must be a number.") from exc
+    if not low <= value <= high:
+        raise ImproperlyConfigured(f"{name} must lie between {low:g} and {high:g}.")
+    return value
+
+
+def _origins(name: str) -> tuple[str, ...]:
+    return tuple(part.strip().rstrip("/") for part in env.str(name, "").split(",") if part.strip())
+
+
+# -- The process -------------------------------------------------------------------------------------------------------
+DEBUG = env.bool("DEBUG", False)  # development only: it shows tracebacks, and allows a made-up key
+# Signs handles and landing fields, and encrypts what rests in the database; whoever has it can read both.
+SECRET_KEY = env.str("SECRET_KEY", "")
+if not SECRET_KEY and DEBUG:
+    SECRET_KEY = secrets.token_urlsafe(50)
+if len(SECRET_KEY) < 40 or len(set(SECRET_KEY)) < 10:
+    raise ImproperlyConfigured(
+        "SECRET_KEY must be set to at least 40 random characters (python3 -c 'import secrets; "
+        "print(secrets.token_urlsafe(50))')."
+    )
+SECRET_KEY_FALLBACKS = [key for key in env.str("SECRET_KEY_FALLBACKS", "").split(",") if key]  # flows under earlier keys go on
+ALLOWED_HOSTS = [host.strip() for host in env.str("ALLOWED_HOSTS", "").split(",") if host.strip()]
+PUBLIC_URL = env.str("PUBLIC_URL", "http://127.0.0.1:8000").rstrip("/")  # own origin: embed script and links
+TRUSTED_PROXY_COUNT = int(_number("TRUSTED_PROXY_COUNT", 0, 0, 10))  # 0: X-Forwarded-For is anybody's text, so ignored
+
+# -- The upstream ------------------------------------------------------------------------------------------------------
+UPSTREAM_BASE_URL = env.str("UPSTREAM_BASE_URL", "").rstrip("/")  # with or without /cats-gateway: the tenant knows
+UPSTREAM_COMPANY_ID = env.str("UPSTREAM_COMPANY_ID", "")
+UPSTREAM_VERSION = env.str("UPSTREAM_VERSION", "0.0.1")
+UPSTREAM_PUBLIC_KEY = env.str("UPSTREAM_PUBLIC_KEY", "").replace("\\n", "\n")  # set: bodies are signed and encrypted
+UPSTREAM_CONNECT_TIMEOUT = _number("UPSTREAM_CONNECT_TIMEOUT", 3, 0.05, 60)
+UPSTREAM_READ_TIMEOUT = _number("UPSTREAM_READ_TIMEOUT", 20, 0.05, 120)  # the upstream itself gives up after 15 s
+UPSTREAM_MAX_IN_FLIGHT = int(_number("UPSTREAM_MAX_IN_FLIGHT", 64, 1, 10_000))  # a dead upstream must not eat all threads
+UPSTREAM_SEND_PROTOCOL = env.bool("UPSTREAM_SEND_PROTOCOL", True)  # undocumented, yet every real client sends it
+CAPTCHA_PROVIDER = _choice("CAPTCHA_PROVIDER", "", ("", "recaptcha", "recaptcha.net"))
+CAPTCHA_SITE_KEY = env.str("CAPTCHA_SITE_KEY", "")
+
+# -- What is offered ---------------------------------------------------------------------------------------------------
+CHANNELS = _choices("CHANNELS", "email,phone", ("email", "phone"))  # in this order
+ACCOUNT_TYPES = _choices("ACCOUNT_TYPES", "individual,enterprise", ("individual", "enterprise"))
+PASSWORD_STEP = _choice("PASSWORD_STEP", "optional", ("off", "optional", "required"))
+COUNTRIES = tuple(part.strip() for part in env.str("COUNTRIES", "").split(",") if part.strip())
+DEFAULT_COUNTRY = env.str("DEFAULT_COUNTRY", "")
+try:
+    CUSTOMER_GROUPS: dict[str, Any] = json.loads(env.str("CUSTOMER_GROUPS", "{}"))
+except ValueError as exc:
+    raise ImproperlyConfigured("CUSTOMER_GROUPS must be a JSON object.") from exc
+KYC_BUSINESS_CODE = env.str("KYC_BUSINESS_CODE", "")  # empty: levels are submitted one by one with their path
+TERMS_URL = env.str("TERMS_URL", "")  # {lang} is replaced by the page's language
+PRIVACY_URL = env.str("PRIVACY_URL", "")
+SUPPORT_URL = env.str("SUPPORT_URL", "")
+SIGN_IN_URL = env.str("SIGN_IN_URL", "")
+CONTINUE_URL = env.str("CONTINUE_URL", "")  # {lang} and {token} are replaced when the customer follows it, not before
+EMBED_ORIGINS = _origins("EMBED_ORIGINS")
+
+# -- How long ----------------------------------------------------------------------------------------------------------
+FLOW_IDLE_MINUTES = _number("FLOW_IDLE_MINUTES", 60, 1, 7 * 24 * 60)
+FLOW_MAX_HOURS = _number("FLOW_MAX_HOURS", 24, 0.1, 30 * 24)
+RETENTION_HOURS = _number("RETENTION_HOURS", 24, 0, 365 * 24)  # personal data after the end of a flow
+
+# -- Seeing it ---------------------------------------------------------------------------------------------------------
+METRICS_TOKEN = env.str("METRICS_TOKEN", "")
+LOG_FORMAT = _choice("LOG_FORMAT", "console" if DEBUG else "json", ("json", "console"))
+
+# -- Django ------------------------------------------------------------------------------------------------------------
+INSTALLED_APPS = [
+    "onboarding.apps.OnboardingConfig",
+    "django_htmx",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+]
+MIDDLEWARE = [
+    "onboarding.embedding.SecurityHeaders",  # outermost: its headers are on every response, errors included
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+    # Sessions, CSRF cookie and messages serve /admin/ only: customer pages neither read nor set a cookie.
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+]
+ROOT_URLCONF = "onboarding.urls"
+WSGI_APPLICATION = "onboarding.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    }
+]
+DATABASES = {"default": env.db("DATABASE_URL", f"sqlite:///{BASE_DIR / 'var' / 'onboarding.sqlite3'}")}
+if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
+    Path(DATABASES["default"]["NAME"]).resolve().parent.mkdir(parents=True, exist_ok=True)
+    # Write-ahead log and IMMEDIATE transactions: with Django's defaults two processes lose writes to "database is locked".
+    DATABASES["default"]["OPTIONS"] = {
+        "timeout": 20,
+        "transaction_mode": "IMMEDIATE",
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON;",
+    }
+else:
+    DATABASES["default"]["CONN_MAX_AGE"] = 60
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+LANGUAGE_CODE = env.str("LANGUAGE_CODE", "en")
+LANGUAGES = [("en", _("English")), ("zh-hans", _("Simplified Chinese")), ("es", _("Spanish"))]
+LOCALE_PATHS = [BASE_DIR / "onboarding" / "locale"]
+USE_I18N = True
+USE_TZ = True
+TIME_ZONE = "UTC"
+
+STATIC_URL = "/static/"
+STATIC_ROOT = BASE_DIR / "var" / "static"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+WHITENOISE_USE_FINDERS = DEBUG
+WHITENOISE_AUTOREFRESH = DEBUG
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.InMemoryStorage"},  # uploads never rest on our disk
+    "staticfiles": {
+        "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
+        if DEBUG
+        else "whitenoise.storage.CompressedManifestStaticFilesStorage"
+    },
+}
+UPLOAD_MAX_BYTES = 10 * 1024 * 1024  # one picture; the upstream documents no limit, its own app stops at 5 MB
+BODY_MAX_BYTES = 32 * 1024 * 1024  # one POST with several pictures
+FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.MemoryFileUploadHandler"]  # never a temporary file
+FILE_UPLOAD_MAX_MEMORY_SIZE = BODY_MAX_BYTES  # the handler compares it with the whole body
+DATA_UPLOAD_MAX_MEMORY_SIZE = 256 * 1024
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 1000
+DATA_UPLOAD_MAX_NUMBER_FILES = 100
+
+# -- Security ----------------------------------------------------------------------------------------------------------
+_HTTPS = PUBLIC_URL.startswith("https://")
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXY_COUNT else None
+SECURE_SSL_REDIRECT = _HTTPS and not DEBUG
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$"]
+SECURE_HSTS_SECONDS = 31_536_000 if _HTTPS else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = _HTTPS
+SECURE_HSTS_PRELOAD = _HTTPS
+SECURE_REFERRER_POLICY = "same-origin"  # "no-referrer" would turn the Origin of our own forms into null
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _HTTPS
+SESSION_COOKIE_PATH = CSRF_COOKIE_PATH = "/admin/"
+SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
+X_FRAME_OPTIONS = "DENY"
+AUTH_PASSWORD_VALIDATORS = [  # for staff and customers alike
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 8}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
+]
+SILENCED_SYSTEM_CHECKS = [
+    "security.W002",  # no XFrameOptionsMiddleware: frame-ancestors says it, per partner (onboarding/embedding.py)
+]
+
+# -- Logs: no line may hold a handle, so paths below /f/ are masked, and no access log is written here -----------------
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "filters": {"masked": {"()": "onboarding.logs.MaskHandles"}},
+    "formatters": {
+        "json": {
+            "()": "pythonjsonlogger.json.JsonFormatter",
+            "format": "%(asctime)s %(levelname)s %(name)s %(message)s",
+            "rename_fields": {"asctime": "time", "levelname": "level", "name": "logger"},
+        },
+        "console": {"format": "%(asctime)s %(levelname)-7s %(name)s: %(message)s"},
+    },
+    "handlers": {
+        "stderr": {
+            "class": "logging.StreamHandler",
+            "stream": sys.stderr,
+            "formatter": LOG_FORMAT,
+            "filters": ["masked"],
+        }
+    },
+    "root": {"handlers": ["stderr"], "level": "INFO"},
+    "loggers": {
+        "django": {"level": "INFO"},
+        "django.server": {"handlers": [], "level": "ERROR", "propagate": False},
+        "django.request": {"level": "ERROR"},
+        "django.security": {"level": "WARNING"},
+    },
+}

@@ -1,0 +1,155 @@
+"""The life of one intended upstream write: planned → sent → accepted | rejected | unknown.
+
+The intent is committed before anything is sent, the outcome in one transaction with what follows from it, and no
+transaction is open while the upstream works. Whoever else comes in the meantime waits for the one who sends.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+
+from onboarding.domain.flow import Progress
+from onboarding.metrics import SUBMISSIONS
+from onboarding.models import Flow, Submission
+from onboarding.upstream.errors import (
+    ContractBroken,
+    Misconfigured,
+    OutcomeUnknown,
+    Refused,
+    SessionEnded,
+    UpstreamError,
+    keeps_key,
+)
+from onboarding.writes import Write
+
+log = logging.getLogger("onboarding.submissions")
+Clock = Callable[[], datetime]
+
+UNREADABLE = "UNREADABLE"  # code of a success whose data makes no sense
+WAIT_FOR_TWIN = 8.0  # seconds a second request waits for the first one's answer before it shows the status step
+ASK_AGAIN_AFTER = timedelta(seconds=2)  # between two questions about an unknown outcome
+
+
+def lease() -> timedelta:
+    """After this time a submission still marked `sent` belongs to a process that died: no call lasts longer."""
+    return timedelta(seconds=settings.UPSTREAM_CONNECT_TIMEOUT + settings.UPSTREAM_READ_TIMEOUT + 5)
+
+
+@contextmanager
+def locked(flow: Flow) -> Iterator[Flow]:
+    """A short transaction that holds this flow's row. Never call the upstream inside."""
+    with transaction.atomic():
+        yield Flow.objects.select_for_update().get(pk=flow.pk)
+
+
+def find(flow: Flow, kind: str, level: str = "") -> Submission | None:
+    return Submission.objects.filter(flow=flow, kind=kind, level=level).first()
+
+
+def plan(
+    flow: Flow, kind: str, payload: dict[str, Any], *, now: datetime, level: str = "", before: Submission | None = None
+) -> Submission:
+    """Writes the intent down under a new key, inside the caller's transaction that holds the flow.
+
+    `before` is the submission of the same intent, whose answer was definite or never asked for; its row is used again.
+    """
+    if before is None:
+        return Submission.objects.create(
+            flow=flow, kind=kind, level=level, key=new_key(), payload=payload, planned_at=now
+        )
+    if before.progress is not Progress.PLANNED:
+        before.history = [*before.history, _history(before)][-20:]
+    before.key, before.payload, before.planned_at = new_key(), payload, now
+    before.state, before.code, before.field, before.ended_at = Progress.PLANNED, "", "", None
+    before.save()
+    return before
+
+
+def new_key() -> str:
+    """An idempotency key: one for every body, and a new one after every definite answer."""
+    return str(uuid.uuid4())
+
+
+def _history(submission: Submission) -> dict[str, Any]:
+    return {
+        "state": submission.state,
+        "code": submission.code,
+        "trace": submission.trace,
+        "at": submission.ended_at.isoformat() if submission.ended_at else "",
+    }
+
+
+def perform(submission: Submission, write: Write, *, clock: Clock) -> Submission:
+    """Sends the submission unless somebody else does, and records the outcome; gives the submission as it then is.
+
+    Raises UpstreamUnavailable, Misconfigured or ContractBroken when nothing was done upstream and the customer has to
+    wait for somebody; the submission is then still planned.
+    """
+    before = submission.claim(clock(), lease=lease(), pause=ASK_AGAIN_AFTER)
+    if before is None:
+        return _wait(submission)
+    earlier = Progress.PLANNED if before is Progress.PLANNED else Progress.UNKNOWN
+    try:
+        result = write.send(submission)
+    except OutcomeUnknown as exc:
+        _record(submission, Progress.UNKNOWN, exc, clock())
+    except (Refused, SessionEnded) as exc:
+        with locked(submission.flow) as flow:
+            state = write.reject(flow, submission, exc, clock())
+            flow.save()
+            _record(submission, state, exc, clock())
+    except UpstreamError as exc:
+        if exc.code == UNREADABLE:  # it was accepted, but we cannot read how: the same key gives the same answer
+            _record(submission, Progress.UNKNOWN, exc, clock())
+            return submission
+        if not keeps_key(exc):
+            earlier = Progress.PLANNED  # a definite answer: nothing was done, and this key is used up
+        _record(submission, earlier, exc, clock(), key=submission.key if keeps_key(exc) else new_key())
+        raise
+    else:
+        with locked(submission.flow) as flow:
+            write.accept(flow, submission, result, clock())
+            flow.save()
+            _record(submission, Progress.ACCEPTED, None, clock())
+    return submission
+
+
+def _record(
+    submission: Submission, state: Progress, error: UpstreamError | None, now: datetime, *, key: str = ""
+) -> None:
+    """Writes the outcome down, unless the submission was planned anew in the meantime under another key."""
+    old_key, submission.key = submission.key, key or submission.key
+    submission.state = state
+    submission.code = error.code[:60] if error else "0"
+    submission.trace = (error.trace if error else "")[:80]
+    submission.field = error.field.value if isinstance(error, Refused) else ""
+    submission.ended_at = now if state in (Progress.ACCEPTED, Progress.REJECTED) else None
+    names = ("key", "state", "code", "trace", "field", "ended_at", "payload")
+    Submission.objects.filter(pk=submission.pk, key=old_key).update(**{name: getattr(submission, name) for name in names})
+    SUBMISSIONS.labels(submission.kind, state).inc()
+    log.log(
+        logging.ERROR if isinstance(error, Misconfigured | ContractBroken) else logging.INFO,
+        "submission %s %r is %s, code %s, reference %s, trace %s",
+        submission.kind, submission.level, state, submission.code, submission.flow.reference, submission.trace,
+    )  # fmt: skip
+
+
+def _wait(submission: Submission) -> Submission:
+    """Until the one who sends has an answer; at most WAIT_FOR_TWIN seconds."""
+    deadline = time.monotonic() + WAIT_FOR_TWIN
+    pause = 0.05
+    while True:
+        submission.refresh_from_db()
+        if submission.progress is not Progress.SENT or time.monotonic() > deadline:
+            return submission
+        time.sleep(pause)
+        pause = min(pause * 1.5, 0.5)

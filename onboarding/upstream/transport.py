@@ -1,0 +1,217 @@
+"""One HTTP exchange with the upstream: bounded in time, in bytes and in number. It interprets no answer.
+
+* A request is never repeated, no redirect followed, no cookie kept, no proxy or netrc of the environment
+  used.
+* `read_timeout` bounds the whole reply, headers included: a reply that drips is cut off when the time is
+  over.
+* Only a failure before the first byte went out is `UpstreamUnavailable`; every later one is an open outcome.
+
+Must not import Django.
+"""
+
+from __future__ import annotations
+
+import functools
+import http.client
+import io
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from http.cookiejar import DefaultCookiePolicy
+from typing import Any
+
+import requests
+import urllib3
+from requests.adapters import HTTPAdapter
+from requests.utils import DEFAULT_CA_BUNDLE_PATH
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    HTTPError,
+    MaxRetryError,
+    NewConnectionError,
+    ReadTimeoutError,
+)
+
+from .errors import OutcomeUnknown, UpstreamError, UpstreamUnavailable
+
+MAX_REPLY = 1024 * 1024  # bytes, unpacked; the longest real reply, the country dictionary, has a tenth of it
+_BLOCK = 64 * 1024
+_SHORTEST = 0.01  # seconds; zero would mean "for ever" to one library and be an error for the other
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """What came back. `flaw` says why the body is not whole: "", "TIMEOUT", "CUT" or "TOO_LARGE"."""
+
+    status: int
+    headers: Mapping[str, str]  # names in lower case
+    body: bytes
+    flaw: str = ""
+
+
+class _Until(io.RawIOBase):
+    """The readable side of a socket until its time-out, counted from now on for all reads together."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._raw = sock.makefile("rb", buffering=0)
+        self._end = time.monotonic() + (sock.gettimeout() or 0.0)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        left = self._end - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("the reply took too long")
+        self._sock.settimeout(left)
+        return self._raw.readinto(buffer)
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class _Response(http.client.HTTPResponse):
+    def __init__(self, sock: socket.socket, *args: Any, **options: Any) -> None:
+        super().__init__(sock, *args, **options)
+        self.fp.close()
+        self.fp = io.BufferedReader(_Until(sock))
+
+
+class _Connection(HTTPConnection):
+    response_class = _Response
+
+
+class _TlsConnection(HTTPSConnection):
+    response_class = _Response
+
+    def connect(self) -> None:
+        """A failed handshake is a failure to connect. urllib3 would report some as errors of reading."""
+        try:
+            super().connect()
+        except (OSError, ValueError) as exc:  # ValueError: a certificate for another host
+            raise NewConnectionError(self, f"TLS handshake failed: {type(exc).__name__}") from exc
+
+
+class _Pool(urllib3.HTTPConnectionPool):
+    ConnectionCls = _Connection
+
+
+class _TlsPool(urllib3.HTTPSConnectionPool):
+    ConnectionCls = _TlsConnection
+
+
+class _Adapter(HTTPAdapter):
+    """Loads the certificate store once; plain requests loads it for every new connection (26 ms of CPU)."""
+
+    def __init__(self, tls: ssl.SSLContext, size: int) -> None:
+        self._tls = tls
+        super().__init__(pool_connections=2, pool_maxsize=size, max_retries=0)
+
+    def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **options: Any) -> None:
+        super().init_poolmanager(connections, maxsize, block, ssl_context=self._tls, **options)
+        self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}
+
+    def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
+        conn.cert_reqs = "CERT_REQUIRED"  # and no `ca_certs`: the context has them already
+
+
+class _Session(requests.Session):
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """None, always. Even when told not to follow, requests reads the whole body of a redirect."""
+        return None
+
+
+class Transport:
+    """A pool of connections, for at most `max_in_flight` exchanges at a time. Thread-safe."""
+
+    def __init__(self, max_in_flight: int, tls: ssl.SSLContext | None = None) -> None:
+        self._places = threading.BoundedSemaphore(max_in_flight)
+        self._session = _Session()
+        self._session.trust_env = False
+        self._session.headers.clear()
+        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        adapter = _Adapter(tls or _default_tls(), max_in_flight)
+        self._session.mount("https://", adapter)
+        self._session.mount("http://", adapter)
+
+    def exchange(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes | Iterable[bytes] | None,
+        *,
+        connect_timeout: float,
+        read_timeout: float,
+        trace: str,
+    ) -> Exchange:
+        """One request and its reply. Times in seconds. UpstreamUnavailable, OutcomeUnknown."""
+        if not self._places.acquire(blocking=False):
+            raise UpstreamUnavailable("BULKHEAD", trace=trace)
+        try:
+            prepared = self._session.prepare_request(requests.Request(method, url))
+            prepared.headers.update(headers)
+            if body is not None:
+                # Any iterable will do; its Content-Length is among the headers.
+                prepared.body = body  # type: ignore[assignment]
+            response = self._session.send(
+                prepared,
+                stream=True,
+                allow_redirects=False,
+                timeout=(max(connect_timeout, _SHORTEST), max(read_timeout, _SHORTEST)),
+            )
+            with response:
+                content, flaw = _read(response)
+            names = {name.lower(): value for name, value in response.headers.items()}
+            return Exchange(response.status_code, names, content, flaw)
+        except (requests.RequestException, HTTPError, OSError) as exc:
+            # Not "from exc": its text may quote a broken reply, and a reply may quote the customer.
+            raise _failure(exc, trace) from None
+        finally:
+            self._places.release()
+
+    def close(self) -> None:
+        self._session.close()
+
+
+@functools.cache
+def _default_tls() -> ssl.SSLContext:
+    """The system's certificates (SSL_CERT_FILE adds a private authority) and those that requests brings."""
+    tls = ssl.create_default_context()
+    tls.load_verify_locations(DEFAULT_CA_BUNDLE_PATH)
+    return tls
+
+
+def _read(response: requests.Response) -> tuple[bytes, str]:
+    """The body as far as it came, and its flaw."""
+    content = bytearray()
+    try:
+        for block in response.iter_content(_BLOCK):
+            content += block
+            if len(content) > MAX_REPLY:
+                return b"", "TOO_LARGE"
+    except (requests.RequestException, HTTPError, OSError) as exc:
+        return b"", "TIMEOUT" if _timed_out(exc) else "CUT"
+    return bytes(content), ""
+
+
+def _failure(exc: Exception, trace: str) -> UpstreamError:
+    """Before or after the first byte? Only urllib3's connect errors prove "before"."""
+    cause = exc.args[0] if exc.args else None
+    reason = cause.reason if isinstance(cause, MaxRetryError) else cause
+    if isinstance(reason, ConnectTimeoutError | NewConnectionError):
+        return UpstreamUnavailable("CONNECT", trace=trace)
+    return OutcomeUnknown("TIMEOUT" if _timed_out(exc) else "CUT", trace=trace)
+
+
+def _timed_out(error: object) -> bool:
+    """Looks through the wrappings of two libraries, which keep what they wrap among their arguments."""
+    if isinstance(error, requests.Timeout | ReadTimeoutError | TimeoutError):
+        return True
+    return isinstance(error, Exception) and any(_timed_out(inner) for inner in error.args)

@@ -1,0 +1,259 @@
+"""The three writes to the upstream (code, register, level): what is sent, and what follows from each answer.
+
+One builder per body, so that attribution, agent and consent are on every path. The bodies are kept sealed with their
+submission, because the same key must always carry the same body.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.conf import settings
+
+from onboarding.domain import attribution
+from onboarding.domain.flow import Channel, Notice, Outcome, Progress, Visitor
+from onboarding.domain.levels import to_json
+from onboarding.gateway import upstream, upstream_language
+from onboarding.models import Flow, Submission, SubmissionKind
+from onboarding.sealing import derive_handle
+from onboarding.upstream.client import Call
+from onboarding.upstream.codes import EXISTS_CODES, IN_REVIEW_CODES, PASSED_CODES, Field
+from onboarding.upstream.errors import Refused, UpstreamError
+from onboarding.upstream.wire import (
+    BizType,
+    ElementAnswer,
+    LevelApplication,
+    RegisterRequest,
+    Registration,
+    SendCodeRequest,
+    sms_recipient,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """How one kind of submission is sent, and what its definite answers change.
+
+    `accept` and `reject` run in the transaction that records the outcome; `reject` says what the refusal amounts to.
+    """
+
+    send: Callable[[Submission], Any]
+    accept: Callable[[Flow, Submission, Any, datetime], None]
+    reject: Callable[[Flow, Submission, UpstreamError, datetime], Progress]
+
+
+def same_request(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two payloads ask for the same thing; who asks (address, device, time) does not count."""
+    visitor_fields = ("register_device", "register_source")
+
+    def essence(payload: Mapping[str, Any]) -> dict[str, Any]:
+        return {key: value for key, value in payload.get("request", {}).items() if key not in visitor_fields}
+
+    return bool(one) and essence(one) == essence(other)
+
+
+def _payload(request: Any, flow: Flow, visitor: Visitor) -> dict[str, Any]:
+    return {
+        "request": request.model_dump(mode="json"),
+        "call": {"lang": upstream_language(flow.language), "client_address": visitor.address, "captcha": visitor.captcha},
+    }
+
+
+def _call(submission: Submission, **extra: str) -> Call:
+    return Call(idempotency_key=submission.key, **{**submission.payload["call"], **extra})
+
+
+# -- The verification code ---------------------------------------------------------------------------------------------
+
+
+def code_payload(flow: Flow, visitor: Visitor) -> dict[str, Any]:
+    identity = flow.identity
+    if identity.channel is Channel.EMAIL:
+        biz_type, to_user = BizType.EMAIL_REGISTER, identity.email
+    else:
+        biz_type, to_user = BizType.SMS_REGISTER, sms_recipient(identity.area, identity.phone)
+    country = identity.area_country if identity.channel is Channel.PHONE else identity.country
+    request = SendCodeRequest(biz_type=biz_type, to_user=to_user, country=country or identity.country)
+    return _payload(request, flow, visitor)
+
+
+def _send_code(submission: Submission) -> str:
+    return upstream().send_code(SendCodeRequest.model_validate(submission.payload["request"]), _call(submission))
+
+
+def _accept_code(flow: Flow, submission: Submission, ticket: str, now: datetime) -> None:
+    """The ticket replaces the earlier one: only the newest code counts from now on."""
+    flow.personal = {**flow.personal, "ticket": ticket}
+    flow.code_sent_at, flow.sends = now, flow.sends + 1
+    flow.notice, flow.notice_code = Notice.NONE, ""
+
+
+def _reject_code(flow: Flow, submission: Submission, error: UpstreamError, now: datetime) -> Progress:
+    if error.code in EXISTS_CODES:
+        # Nobody has proven yet that the identifier is theirs, so nobody may learn that it is registered: the page goes
+        # on as if a code had been sent, and no code will fit.
+        _accept_code(flow, submission, "", now)
+        return Progress.ACCEPTED
+    return Progress.REJECTED
+
+
+# -- Registering -------------------------------------------------------------------------------------------------------
+
+
+def handle_for(flow: Flow, code: str) -> str:
+    """The handle that a flow has once this code has registered it.
+
+    Derived, not drawn: every POST of the same code leads to the same address, and nothing but the code does.
+    """
+    return derive_handle("registered", flow.landing_digest, code)
+
+
+def registration_payload(flow: Flow, code: str, visitor: Visitor) -> dict[str, Any]:
+    """The body of the register call: the only place that puts identity, consent, groups and attribution into it."""
+    identity = flow.identity
+    group = settings.CUSTOMER_GROUPS.get(identity.country) or settings.CUSTOMER_GROUPS.get("*") or {}
+    utm = attribution.keep(flow.attribution)
+    by_phone = identity.channel is Channel.PHONE
+    request = RegisterRequest(
+        type=2 if by_phone else 1,
+        login_name=identity.phone if by_phone else identity.email,
+        phone_area=identity.area if by_phone else None,
+        email_area=None if by_phone else identity.area or None,
+        country=identity.country,
+        verify_code=code,
+        send_token=flow.personal.get("ticket") or "",
+        register_source=1 if visitor.mobile else 2,
+        password_md5=flow.personal.get("password") or None,
+        open_account_type=identity.account_type.number,
+        customer_group_id=group.get("customer_group_id"),
+        trade_types=group.get("trade_types") or [],
+        lang=upstream_language(flow.language),
+        register_device=visitor.device or None,
+        utm_source=utm.get("utm_source"),
+        utm_medium=utm.get("utm_medium"),
+        utm_campaign=utm.get("utm_campaign"),
+        utm_content=utm.get("utm_content"),
+        utm_term=utm.get("utm_term"),
+        third_server_code=flow.agent or None,
+        third_server_source="agent" if flow.agent else None,
+        protocol=True,
+    )
+    return _payload(request, flow, visitor)
+
+
+def _register(submission: Submission) -> Registration:
+    request = RegisterRequest.model_validate(submission.payload["request"])
+    if not request.send_token:  # the code that was never sent (see _reject_code): none can be right
+        raise Refused("CUSTOMER_API_0000511", field=Field.CODE)
+    return upstream().register(request, _call(submission))
+
+
+def _accept_registration(flow: Flow, submission: Submission, answer: Registration, now: datetime) -> None:
+    """From here the flow has a new address, and the old one is worth nothing."""
+    levels = [] if answer.in_review else to_json(answer.levels)
+    flow.customer_no = answer.customer_no[:64]
+    flow.registered_at = now
+    flow.previous_handle_digest = flow.handle_digest
+    flow.handle_digest, flow.next_handle_digest = flow.next_handle_digest or flow.handle_digest, None
+    flow.notice, flow.notice_code = Notice.NONE, ""
+    keep_password = bool(levels) and not answer.token
+    flow.personal = {
+        **flow.personal,
+        "ticket": "",
+        "token": answer.token,
+        "levels": levels,
+        "password": flow.personal.get("password", "") if keep_password else "",
+    }
+    if answer.in_review:
+        flow.outcome = Outcome.IN_REVIEW
+    elif not any(path.elements for level in answer.levels for path in level.paths):
+        flow.outcome = Outcome.REGISTERED
+    flow.touch(now)
+    submission.payload = {}  # code, ticket and password digest have done their work
+
+
+def _reject_registration(flow: Flow, submission: Submission, error: UpstreamError, now: datetime) -> Progress:
+    field = error.field.value if isinstance(error, Refused) else ""
+    if error.code in EXISTS_CODES:
+        flow.outcome = Outcome.EXISTS  # the code was right, so whoever reads this owns the identifier
+    elif field == Notice.CODE:
+        pass  # said on the field at once, nothing to remember
+    elif field in _NOTICES:
+        flow.notice, flow.notice_code = _NOTICES[field](flow), error.code
+        if flow.notice == Notice.PASSWORD:
+            flow.password_open = True
+            flow.personal = {**flow.personal, "password": ""}
+        else:
+            flow.code_sent_at = None  # the code stays unused upstream, but a corrected identifier needs its own
+    else:
+        flow.outcome = Outcome.REFUSED
+        flow.notice_code = error.code
+    return Progress.REJECTED
+
+
+_NOTICES: Mapping[str, Callable[[Flow], Notice]] = {
+    "email": lambda _flow: Notice.EMAIL,
+    "phone": lambda _flow: Notice.PHONE,
+    "phone_area": lambda _flow: Notice.PHONE_AREA,
+    "identifier": lambda flow: Notice.EMAIL if flow.channel == Channel.EMAIL else Notice.PHONE,
+    "country": lambda _flow: Notice.COUNTRY,
+    "account_type": lambda _flow: Notice.ACCOUNT_TYPE,
+    "password": lambda _flow: Notice.PASSWORD,
+}
+
+
+# -- Levels ------------------------------------------------------------------------------------------------------------
+
+
+def level_payload(flow: Flow, level: str, path: str, answers: list[tuple[str, str]], visitor: Visitor) -> dict[str, Any]:
+    """The body of a level: element codes and values as the upstream encodes them, in the order asked."""
+    request = LevelApplication(
+        level_code=level,
+        path_code=path or None,
+        open_account_type=flow.identity.account_type.number,
+        elements=tuple(ElementAnswer(element_code=code, element_value=value) for code, value in answers),
+    )
+    return _payload(request, flow, visitor)
+
+
+def _submit_level(submission: Submission) -> str:
+    request = LevelApplication.model_validate(submission.payload["request"])
+    call = _call(submission, token=Flow.objects.get(pk=submission.flow_id).personal.get("token", ""))
+    if settings.KYC_BUSINESS_CODE:
+        upstream().apply_business(request, settings.KYC_BUSINESS_CODE, call)
+        return ""
+    return upstream().apply_level(request, call)
+
+
+def _accept_level(flow: Flow, submission: Submission, _proposal: str, now: datetime) -> None:
+    submission.payload = {}  # the answers are upstream now
+    submission.state = Progress.ACCEPTED
+    for kept in ("uploads", "drafts"):
+        rest = {level: v for level, v in (flow.personal.get(kept) or {}).items() if level != submission.level}
+        flow.personal = {**flow.personal, kept: rest}
+    accepted = set(
+        flow.submissions.filter(kind=SubmissionKind.LEVEL, state=Progress.ACCEPTED).values_list("level", flat=True)
+    ) | {submission.level}
+    if all(level.code in accepted or not any(path.elements for path in level.paths) for level in flow.levels):
+        flow.outcome = Outcome.IN_REVIEW
+        flow.personal = {**flow.personal, "password": ""}
+    flow.touch(now)
+
+
+def _reject_level(flow: Flow, submission: Submission, error: UpstreamError, now: datetime) -> Progress:
+    if error.code in IN_REVIEW_CODES | PASSED_CODES:
+        _accept_level(flow, submission, "", now)
+        return Progress.ACCEPTED
+    if not isinstance(error, Refused):  # the session has ended: the token is worth nothing any more
+        flow.personal = {**flow.personal, "token": ""}
+    return Progress.REJECTED
+
+
+WRITES: Mapping[str, Write] = {
+    SubmissionKind.CODE: Write(_send_code, _accept_code, _reject_code),
+    SubmissionKind.REGISTER: Write(_register, _accept_registration, _reject_registration),
+    SubmissionKind.LEVEL: Write(_submit_level, _accept_level, _reject_level),
+}

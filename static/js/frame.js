@@ -1,0 +1,85 @@
+// Beside the form: tells the embedding page what happens, keeps the focus right after a step was swapped in, and keeps
+// a button from being pressed twice. The form works without it. Writes to no storage, listens to its own parent only.
+(() => {
+  "use strict";
+  const origins = (document.body.dataset.origins || "").split(" ").filter(Boolean);
+  const framed = window.parent !== window;
+  let seq = 0;
+  let height = 0;
+  let told = "";
+
+  function parentOrigins() {
+    const known = window.location.ancestorOrigins ? window.location.ancestorOrigins[0] : "";
+    return known ? origins.filter((origin) => origin === known) : origins;
+  }
+
+  function tell(type, payload) {
+    if (!framed) return;
+    const step = document.getElementById("step");
+    const reference = step ? step.dataset.reference : "";
+    seq += 1;
+    for (const origin of parentOrigins()) {
+      window.parent.postMessage({source: "onboarding", version: 1, type, seq, reference, payload}, origin);
+    }
+  }
+
+  function tellHeight() {
+    const now = Math.ceil(document.documentElement.getBoundingClientRect().height);
+    if (Math.abs(now - height) < 2) return;
+    height = now;
+    tell("resize", {height});
+  }
+
+  function tellStep() {
+    const data = document.getElementById("step").dataset;
+    const now = [data.step, data.level, data.problem].join(" ");
+    if (now === told) return;
+    const before = told.split(" ");
+    told = now;
+    if (before[0] === "level" && (data.step !== "level" || data.level !== before[1])) tell("submitted", {level: before[1]});
+    if (data.problem) tell("problem", {problem: data.problem});
+    else tell("step", {step: data.step, level: data.level});
+    if (data.customer) tell("registered", {customerNo: data.customer});
+    if (data.step === "done") tell("done", {outcome: data.outcome});
+  }
+
+  function arrived() {
+    const target = document.getElementById("error-summary") || document.querySelector("#step h1");
+    if (target) {
+      target.tabIndex = -1;
+      target.focus();
+    }
+    if (framed) document.documentElement.scrollIntoView();
+    tellStep();
+  }
+
+  document.addEventListener("htmx:beforeRequest", (event) => {
+    const form = event.detail.elt.closest("form");
+    if (!form) return;
+    if (form.getAttribute("aria-busy") === "true") event.preventDefault();
+    form.setAttribute("aria-busy", "true");
+  });
+  document.addEventListener("htmx:afterRequest", (event) => {
+    const form = event.detail.elt.closest("form");
+    if (form) form.removeAttribute("aria-busy");
+  });
+  document.addEventListener("htmx:afterSettle", arrived);
+  document.addEventListener("htmx:sendError", (event) => {
+    const form = event.detail.elt.closest("form");
+    if (form && form.isConnected) HTMLFormElement.prototype.submit.call(form); // the browser then says what is wrong
+  });
+
+  window.addEventListener("message", (event) => {
+    if (event.source !== window.parent || !origins.includes(event.origin)) return;
+    const message = event.data;
+    if (!message || message.source !== "onboarding-host") return;
+    if (message.type === "theme" && ["light", "dark"].includes(message.theme)) document.documentElement.dataset.theme = message.theme;
+  });
+
+  if (framed) {
+    document.documentElement.classList.add("framed");
+    new ResizeObserver(tellHeight).observe(document.documentElement);
+  }
+  tell("ready", {});
+  tellStep();
+})();

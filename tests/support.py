@@ -1,0 +1,294 @@
+"""What the tests share: real server processes, a real database file or cluster, and a customer without a browser."""
+
+from __future__ import annotations
+
+import contextlib
+import html
+import io
+import os
+import re
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import requests
+from PIL import Image
+
+from onboarding.sandbox.server import Sandbox
+
+ROOT = Path(__file__).resolve().parent.parent
+TEST_KEY = "a-key-for-tests-only-" + "0123456789abcdefghijklmnopqrstuvwxyz"
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+class Server:
+    """One production server process of the front end, on loopback, with its own settings."""
+
+    def __init__(self, *, database: str, upstream: str, threads: int = 48, **settings: str) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.threads = threads
+        self.env = {
+            **{k: v for k, v in os.environ.items() if k in ("PATH", "HOME", "LANG", "PYTHONPATH")},
+            "SECRET_KEY": TEST_KEY,
+            "ALLOWED_HOSTS": "127.0.0.1,localhost,.localhost,onboarding.test",
+            "DEBUG": "true",  # static files straight from the source; nothing else depends on it in these tests
+            "LOG_FORMAT": "json",
+            "DATABASE_URL": database,
+            "UPSTREAM_BASE_URL": upstream,
+            "UPSTREAM_COMPANY_ID": "439",
+            "PUBLIC_URL": self.url,
+            "SIGN_IN_URL": "https://trading.example/sign-in",
+            "SUPPORT_URL": "https://trading.example/support",
+            "TERMS_URL": "https://trading.example/{lang}/terms",
+            "PRIVACY_URL": "https://trading.example/{lang}/privacy",
+            **settings,
+        }
+        self.log = Path(tempfile.mkstemp(prefix="onboarding-", suffix=".log")[1])
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def manage(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "manage.py", *arguments]
+        return subprocess.run(command, cwd=ROOT, env=self.env, check=check, capture_output=True, text=True, timeout=120)
+
+    def start(self) -> Server:
+        command = [
+            sys.executable, "-m", "granian", "--interface", "wsgi", "--host", "127.0.0.1", "--port", str(self.port),
+            "--workers", "1", "--blocking-threads", str(self.threads), "--no-access-log", "--log-level", "error",
+            "onboarding.wsgi:application",
+        ]  # fmt: skip
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(command, cwd=ROOT, env=self.env, stdout=log, stderr=log, start_new_session=True)
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            with contextlib.suppress(requests.ConnectionError):
+                if requests.get(self.url + "/healthz", timeout=5).ok:
+                    return self
+            if self.process.poll() is not None:
+                break
+            time.sleep(0.05)
+        raise RuntimeError(f"the server did not start:\n{self.log.read_text()[-4000:]}")
+
+    def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
+        if self.process is not None and self.process.poll() is None:
+            os.killpg(self.process.pid, how)
+            self.process.wait(timeout=15)
+
+    def __enter__(self) -> Server:
+        return self.start()
+
+    def __exit__(self, *exc: object) -> None:
+        self.stop()
+        self.log.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def running(sandbox: Sandbox, database: str, **settings: str) -> Iterator[Server]:
+    """A server on a migrated database in front of the sandbox."""
+    server = Server(database=database, upstream=sandbox.url + "/api", **settings)
+    server.manage("migrate", "--verbosity", "0")
+    with server:
+        yield server
+
+
+# -- PostgreSQL --------------------------------------------------------------------------------------------------------
+
+
+def postgres_programs() -> Path | None:
+    """The folder with initdb and postgres: the newest of Debian's, else that of the PATH."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[4]))
+    if found:
+        return found[-1].parent
+    on_path = shutil.which("initdb")
+    return Path(on_path).parent if on_path else None
+
+
+@contextlib.contextmanager
+def postgres_cluster() -> Iterator[str]:
+    """A throw-away cluster on loopback; gives the address of a fresh database."""
+    programs = postgres_programs()
+    if programs is None:
+        raise RuntimeError("no PostgreSQL programs were found")
+    folder = Path(tempfile.mkdtemp(prefix="onboarding-pg-"))
+    port = free_port()
+    prefix: list[str] = []
+    if os.geteuid() == 0:  # PostgreSQL refuses to run as root
+        shutil.chown(folder, "nobody")
+        prefix = ["setpriv", "--reuid=nobody", "--clear-groups"] if shutil.which("setpriv") else ["runuser", "-u", "nobody", "--"]
+    data = folder / "data"
+
+    def run(*command: str) -> None:
+        subprocess.run([*prefix, *command], check=True, capture_output=True, cwd=folder, timeout=120)
+
+    run(str(programs / "initdb"), "-D", str(data), "-U", "onboarding", "-A", "trust", "-E", "UTF8", "--no-sync")
+    options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={folder} -c fsync=off -c max_connections=200"
+    run(str(programs / "pg_ctl"), "-D", str(data), "-w", "-l", str(folder / "log"), "-o", options, "start")
+    try:
+        yield f"postgres://onboarding@127.0.0.1:{port}/postgres"
+    finally:
+        run(str(programs / "pg_ctl"), "-D", str(data), "-m", "immediate", "stop")
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+# -- A customer without a browser --------------------------------------------------------------------------------------
+
+
+def picture(width: int = 80, height: int = 50, kind: str = "PNG") -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (width, height), "white").save(buffer, kind)
+    return buffer.getvalue()
+
+
+@dataclass
+class Shown:
+    """What a response shows."""
+
+    response: requests.Response
+
+    @property
+    def status(self) -> int:
+        return self.response.status_code
+
+    @property
+    def text(self) -> str:
+        return self.response.text
+
+    def _main(self, attribute: str) -> str:
+        found = re.search(rf'<main id="step"[^>]*\sdata-{attribute}="([^"]*)"', self.text)
+        return html.unescape(found.group(1)) if found else ""
+
+    @property
+    def step(self) -> str:
+        return self._main("step")
+
+    @property
+    def problem(self) -> str:
+        return self._main("problem")
+
+    @property
+    def level(self) -> str:
+        return self._main("level")
+
+    @property
+    def reference(self) -> str:
+        return self._main("reference")
+
+    @property
+    def errors(self) -> dict[str, str]:
+        """Field id → text of the error beside it."""
+        found = re.findall(r'<p class="error" id="([^"]+)-error">(?:<span[^>]*>!</span>)?(.*?)</p>', self.text, re.DOTALL)
+        return {html.unescape(name): html.unescape(text).strip() for name, text in found}
+
+    @property
+    def summary(self) -> list[str]:
+        found = re.search(r'id="error-summary".*?</ul>', self.text, re.DOTALL)
+        items = re.findall(r"<li>(.*?)</li>", found.group(0), re.DOTALL) if found else []
+        return [html.unescape(re.sub(r"<[^>]+>", "", item)).strip() for item in items]
+
+    def value(self, name: str) -> str:
+        """The value of an input, or of the chosen option of a select."""
+        tag = re.search(rf'<input[^>]*\sname="{re.escape(name)}"[^>]*>', self.text)
+        if tag:
+            found = re.search(r'\svalue="([^"]*)"', tag.group(0))
+            return html.unescape(found.group(1)) if found else ""
+        select = re.search(rf'<select[^>]*\sname="{re.escape(name)}".*?</select>', self.text, re.DOTALL)
+        chosen = re.search(r'<option value="([^"]*)"[^>]* selected', select.group(0)) if select else None
+        return html.unescape(chosen.group(1)) if chosen else ""
+
+
+@dataclass
+class Customer:
+    """Walks the flow over HTTP as a browser without script would, and notes any cookie it is given."""
+
+    server: Server
+    sandbox: Sandbox
+    headers: dict[str, str] = field(default_factory=dict)
+    session: requests.Session = field(default_factory=requests.Session)
+    shown: Shown = field(init=False)
+
+    @property
+    def flow_url(self) -> str:
+        return re.sub(r"(/f/[^/]+/).*", r"\1", self.shown.response.url)
+
+    def _note(self, response: requests.Response) -> Shown:
+        for hop in (*response.history, response):
+            assert "Set-Cookie" not in hop.headers, f"a cookie on {hop.url}"
+            assert hop.status_code != 500, hop.text[:500]
+        self.shown = Shown(response)
+        return self.shown
+
+    def get(self, url: str = "/", **query: str) -> Shown:
+        full = url if url.startswith("http") else self.server.url + url
+        return self._note(self.session.get(full, params=query, headers=self.headers, timeout=60))
+
+    def post(self, url: str, data: dict[str, Any], files: Any = None, **headers: str) -> Shown:
+        full = url if url.startswith("http") else self.server.url + url
+        return self._note(self.session.post(full, data=data, files=files, headers={**self.headers, **headers}, timeout=90))
+
+    def identify(self, path: str = "/", query: dict[str, str] | None = None, **answers: str) -> Shown:
+        """Opens the first page and answers it; by e-mail to a fresh address unless told otherwise."""
+        channel = "phone" if "phone" in answers else "email"
+        self.get(path, **{"channel": channel, **(query or {})})
+        data = {
+            "landing": self.shown.value("landing"), "channel": channel, "account_type": "individual", "country": "GB",
+            "terms": "on",
+        }  # fmt: skip
+        data |= {"phone_area": "GB"} if channel == "phone" else {"email": fresh_email()}
+        self.sent = data | answers
+        return self.post(path, {k: v for k, v in self.sent.items() if v is not None})
+
+    def password(self, password: str = "", **data: str) -> Shown:
+        return self.post(self.flow_url + "password/", {"password": password, **({} if password else {"skip": "1"}), **data})
+
+    def code(self) -> str:
+        """The newest code that the sandbox sent to this customer."""
+        to = self.sent.get("email") or self.sent["phone"]
+        digits = re.sub(r"\D", "", to)
+        for message in self.sandbox.inbox():
+            if message["to"] == to or (message["channel"] == "phone" and re.sub(r"\D", "", message["to"]).endswith(digits[-9:])):
+                return str(message["code"])
+        raise AssertionError("no code was sent")
+
+    def verify(self, code: str = "") -> Shown:
+        return self.post(self.flow_url + "verify/", {"code": code or self.code()})
+
+    def register(self, *, password: str = "", **answers: Any) -> Shown:
+        """The whole way to the first step after the registration."""
+        self.identify(**answers)
+        if self.shown.step == "password":
+            self.password(password)
+        assert self.shown.step == "verify", (self.shown.status, self.shown.step, self.shown.summary)
+        return self.verify()
+
+    def level(self, *, files: dict[str, Any] | None = None, **answers: str) -> Shown:
+        """Answers the sandbox's default level; keyword `birthday="…"` fills `el-birthday`."""
+        data = {
+            "level": self.shown.level, "el-name": "Ann Example", "el-birthday": "1990-05-17",
+            "el-id_card_type-kind": "passport", "el-id_card_type-number": "E12345678",
+        }  # fmt: skip
+        data |= {f"el-{name}": value for name, value in answers.items()}
+        pictures = {"el-proof_of_passpord": ("passport.png", picture(), "image/png")} if files is None else files
+        return self.post(self.flow_url + "level/", data, files=pictures)
+
+
+def fresh_email(tag: str = "") -> str:
+    return f"ann.{secrets.token_hex(5)}{'+' + tag if tag else ''}@example.org"
+
+
+def fresh_phone(suffix: str = "000") -> str:
+    """A British mobile number whose last digits choose the scenario."""
+    return "7400" + f"{secrets.randbelow(1000):03}" + suffix

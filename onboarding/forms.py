@@ -32,6 +32,7 @@ class IdentifyForm(forms.Form):
     channel = forms.CharField(required=False)
     email = forms.EmailField(
         required=False,
+        max_length=254,
         error_messages={"invalid": _("Enter an e-mail address in the form name@example.com.")},
     )
     phone_area = forms.CharField(required=False, max_length=20)

@@ -33,7 +33,7 @@ PICTURE_TYPES: Mapping[str, str] = {"JPEG": "image/jpeg", "PNG": "image/png", "W
 Text = str | Promise
 
 
-@dataclass
+@dataclass(eq=False)
 class Question:
     """One element as the page shows it; errors and entered values are put in by its kind."""
 
@@ -293,9 +293,19 @@ class LevelForm:
 
     def check(self) -> bool:
         """Checks every applicable answer and notes what is wrong with it."""
-        for question in self.applicable:
-            KINDS[question.element.kind].check(question)
+        applicable = self.applicable
+        for question in self.questions:
+            if question in applicable or (question.file is not None and not self._document_chosen):
+                KINDS[question.element.kind].check(question)
         return not self.errors
+
+    @property
+    def _document_chosen(self) -> bool:
+        return all(
+            any(item.code == q.kind_value for item in q.options)
+            for q in self.questions
+            if q.element.kind is Kind.INPUT_GROUP
+        )
 
     @property
     def errors(self) -> list[tuple[str, Text]]:
@@ -303,8 +313,12 @@ class LevelForm:
         return [(q.id + part, text) for q in self.questions for part, text in q.errors.items()]
 
     def new_pictures(self) -> list[Question]:
-        """The questions with a checked picture that still has to go to the upstream."""
-        return [q for q in self.applicable if q.file is not None and not q.errors]
+        """The questions with a checked picture that still has to go to the upstream.
+
+        While no document is chosen that is every picture given: a customer who forgot to choose must not lose it.
+        """
+        asked = self.applicable if self._document_chosen else self.questions
+        return [q for q in asked if q.file is not None and not q.errors]
 
     def answers(self) -> list[tuple[str, str]]:
         """(element code, value) as the upstream wants them. Checked forms only; pictures must have been sent on."""

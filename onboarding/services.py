@@ -441,6 +441,13 @@ def submit_level(
             return
 
 
+def await_level(*, flow: Flow, level: str, clock: Clock = timezone.now) -> None:
+    """Waits for a level's answer that is on its way; asks again under the same key when its outcome is unknown."""
+    submission = find(flow, SubmissionKind.LEVEL, level)
+    if submission is not None and submission.progress in _PENDING_STATES:
+        perform(submission, WRITES[SubmissionKind.LEVEL], clock=clock)
+
+
 def _intend_level(
     flow: Flow, level: str, path: str, answers: list[tuple[str, str]], visitor: Visitor, now: datetime
 ) -> Submission:

@@ -285,10 +285,20 @@ def _show(request: HttpRequest, flow: Flow, here: Position, *, status: int = 200
 def answer(request: HttpRequest, flow: Flow, handle: str, step: str) -> HttpResponse:
     """An answered step. One that is over leads to the current one, with 409."""
     here = services.position(flow)
+    if here.step is Step.STATUS and step == (Step.LEVEL if here.level else Step.VERIFY):
+        return _answer_twice(request, flow, handle, here)
     correctable = here.step in (Step.IDENTIFY, Step.PASSWORD, Step.VERIFY)
     if step != here.step and not (step == Step.IDENTIFY and correctable):
         raise services.StepOver
     return ANSWERS[step](request, flow, handle, here)
+
+
+def _answer_twice(request: HttpRequest, flow: Flow, handle: str, here: Position) -> HttpResponse:
+    """The same answer while the first one is still on its way (a double click): waits for it, sends nothing."""
+    if here.level is None:
+        return _answer_verify(request, flow, handle, here)
+    services.await_level(flow=flow, level=here.level.code)
+    return _see_other(request, handle)
 
 
 def _answer_identify(request: HttpRequest, flow: Flow, handle: str, here: Position) -> HttpResponse:

@@ -35,6 +35,16 @@ def free_port() -> int:
         return int(sock.getsockname()[1])
 
 
+_static_done: set[bool] = set()
+
+
+def _collect_static(server: Server) -> None:
+    """Once per test run: hashed and compressed static files, as in production."""
+    if not _static_done:
+        server.manage("collectstatic", "--noinput", "--clear", "--verbosity", "0")
+        _static_done.add(True)
+
+
 class Server:
     """One production server process of the front end, on loopback, with its own settings."""
 
@@ -46,7 +56,6 @@ class Server:
             **{k: v for k, v in os.environ.items() if k in ("PATH", "HOME", "LANG", "PYTHONPATH")},
             "SECRET_KEY": TEST_KEY,
             "ALLOWED_HOSTS": "127.0.0.1,localhost,.localhost,onboarding.test",
-            "DEBUG": "true",  # static files straight from the source; nothing else depends on it in these tests
             "LOG_FORMAT": "json",
             "DATABASE_URL": database,
             "UPSTREAM_BASE_URL": upstream,
@@ -71,6 +80,7 @@ class Server:
             "--workers", "1", "--blocking-threads", str(self.threads), "--no-access-log", "--log-level", "error",
             "onboarding.wsgi:application",
         ]  # fmt: skip
+        _collect_static(self)
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(command, cwd=ROOT, env=self.env, stdout=log, stderr=log, start_new_session=True)
         deadline = time.monotonic() + 30
@@ -273,6 +283,14 @@ class Customer:
             self.password(password)
         assert self.shown.step == "verify", (self.shown.status, self.shown.step, self.shown.summary)
         return self.verify()
+
+    def wait(self, seconds: float = 12.0) -> Shown:
+        """Looks at the status step until it moves on, as a page without script does every few seconds."""
+        deadline = time.monotonic() + seconds
+        while self.shown.step == "status" and time.monotonic() < deadline:
+            time.sleep(0.3)
+            self.get(self.flow_url)
+        return self.shown
 
     def level(self, *, files: dict[str, Any] | None = None, **answers: str) -> Shown:
         """Answers the sandbox's default level; keyword `birthday="…"` fills `el-birthday`."""

@@ -1,0 +1,273 @@
+"""A customer registers, in every kind of browser world: each walks the whole way in a real browser."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from playwright.sync_api import BrowserContext, Page, expect
+
+from onboarding.sandbox.partner import PartnerSite
+from tests.browser.conftest import Walk
+from tests.browser.walker import (
+    ALL_BLOCKED,
+    COOKIES_ALLOWED,
+    DESKTOP,
+    NO_SCRIPT,
+    PHONE,
+    THIRD_PARTY_BLOCKED,
+    ControlSite,
+    Walker,
+    kept,
+)
+from tests.support import Server, fresh_email, fresh_phone
+
+pytestmark = pytest.mark.browser
+
+PASSWORD = "correct horse battery"
+UTM = {
+    "utm_source": "News Letter", "utm_medium": "e-mail & more", "utm_campaign": "été 2026 – «50 %»",
+    "utm_content": "a+b=c", "utm_term": "账户 開戶", "utm_id": "17",
+}  # fmt: skip
+SENT_UTM = {
+    "utmSource": UTM["utm_source"], "utmMedium": UTM["utm_medium"], "utmCampaign": UTM["utm_campaign"],
+    "utmContent": UTM["utm_content"], "utmTerm": UTM["utm_term"],
+}  # fmt: skip
+
+Profiles = Callable[[dict[str, Any]], BrowserContext]
+
+
+def registered_right(walker: Walker, *, mobile: bool, password: str = "", utm: dict[str, str] = SENT_UTM) -> None:
+    """What the upstream got is what the customer and the link said."""
+    entry = walker.entry()
+    body, headers = entry["body"], entry["headers"]
+    by_email = "@" in walker.to
+    expected = {
+        "type": 1 if by_email else 2,
+        "loginName": walker.to,
+        "country": "GB",
+        "registerSource": 1 if mobile else 2,
+        "openAccountType": 0,
+        "lang": "en-US",
+        "protocol": True,
+        **utm,
+    }
+    expected |= {"emailArea": "+44"} if by_email else {"phoneArea": "+44"}
+    if password:
+        expected["pwd"] = hashlib.md5(password.encode()).hexdigest()
+    assert re.fullmatch(r"\d{6}", body["verifyCode"])
+    assert body["sendToken"]
+    assert "Chrome" in body["registerDevice"]
+    assert {k: v for k, v in body.items() if k not in ("verifyCode", "sendToken", "registerDevice")} == expected
+    assert headers["companyId"] == "439"
+    assert headers["lang"] == "en-US"
+    assert headers["X-Forwarded-For"] == "127.0.0.1"
+    assert re.fullmatch(r"[0-9a-f-]{36}", headers["idempotency-key"])
+    assert re.fullmatch(r"[0-9a-f-]{36}-\d{13}", headers["trace"])
+
+
+def told_done(walker: Walker, outcome: str = "passed|in_review") -> None:
+    walker.at("done")
+    expect(walker.step).to_have_attribute("data-outcome", re.compile(outcome))
+    expect(walker.step).to_contain_text(walker.entry()["customerNo"])
+
+
+def test_a_customer_registers_by_email_on_a_phone_and_fills_the_level(walk: Walk) -> None:
+    walker = walk(PHONE, album=True).open("/", **UTM)
+    walker.register(email=fresh_email(), password=PASSWORD).level()
+    told_done(walker)
+    registered_right(walker, mobile=True, password=PASSWORD)
+    answers = walker.application()
+    assert answers.pop("proof_of_passpord").startswith(walker.sandbox.url)
+    assert answers == {"name": "Ann Example", "birthday": "642902400000", "passport": "E12345678"}
+    kept(walker.page)
+    walker.watch.is_clean()
+
+
+def test_a_customer_registers_by_phone_on_a_desktop_and_fills_the_level(walk: Walk) -> None:
+    walker = walk(DESKTOP, album=True).open("/", **UTM)
+    walker.register(phone=fresh_phone()).level()
+    told_done(walker)
+    registered_right(walker, mobile=False)
+    kept(walker.page)
+    walker.watch.is_clean()
+
+
+# -- Inside a partner's page -------------------------------------------------------------------------------------------
+
+
+def shown_in(page: Page, selector: str, *, framed: bool) -> str:
+    root = page.frame_locator("iframe") if framed else page
+    return root.locator(selector).text_content() or ""
+
+
+def test_the_worlds_are_what_they_say(profiles: Profiles, control: ControlSite) -> None:
+    """The control of all tests below: the same pages tell another story wherever a setting differs."""
+    seen = {}
+    worlds = {"allowed": COOKIES_ALLOWED, "third": THIRD_PARTY_BLOCKED, "all": ALL_BLOCKED, "no script": NO_SCRIPT}
+    for name, preferences in worlds.items():
+        context = profiles(preferences)
+        page = context.new_page()
+        page.goto(control.url("/cookie"))
+        page.goto(control.url("/cookie"))
+        own = shown_in(page, "#cookie", framed=False)
+        page.goto(control.framed("/cookie"))
+        frames = shown_in(page, "#cookie", framed=True)
+        context.clear_cookies()
+        page.goto(control.framed("/storage"))
+        storage = shown_in(page, "#storage", framed=True)
+        page.goto(control.framed("/script"))
+        script = shown_in(page, "#script", framed=True)
+        noscript = page.frame_locator("iframe").locator("#noscript").count()
+        page.close()
+        seen[name] = (own, frames, storage, script, noscript)
+    assert seen == {
+        "allowed": ("control=1", "control=1", "1", "on", 0),
+        "third": ("control=1", "", "1", "on", 0),  # "1": storage in the frame is partitioned, not forbidden
+        "all": ("", "", "SecurityError", "on", 0),
+        "no script": ("control=1", "control=1", "", "off", 1),
+    }
+
+
+def told(walker: Walker) -> list[dict[str, Any]]:
+    """The events on the partner's page, in their order, as the page wrote them down."""
+    lines = (walker.page.locator("#events").text_content() or "").splitlines()
+    found = []
+    for line in lines:
+        name, _, detail = line.partition(" ")
+        found.append(json.loads(detail))
+        assert name == f"onboarding:{found[-1]['type']}"
+    return found
+
+
+def nothing_personal(events: list[dict[str, Any]], walker: Walker) -> None:
+    """Events name steps, a reference and the customer number; nothing that the customer gave."""
+    text = json.dumps(events)
+    secrets = [walker.to, PASSWORD, hashlib.md5(PASSWORD.encode()).hexdigest(), walker.code(), "Ann", "E12345678", "1990-05", "/f/"]
+    assert [secret for secret in secrets if secret in text] == []
+    known = {
+        "ready": set(), "resize": {"height"}, "step": {"step", "level"}, "registered": {"customerNo"},
+        "submitted": {"level"}, "done": {"outcome"},
+    }  # fmt: skip
+    for event in events:
+        assert set(event) == {"source", "version", "type", "seq", "reference", "payload"}
+        assert (event["source"], event["version"]) == ("onboarding", 1)
+        assert set(event["payload"]) == known[event["type"]]
+
+
+def told_in_order(events: list[dict[str, Any]], walker: Walker) -> None:
+    steps = [event["payload"]["step"] for event in events if event["type"] == "step"]
+    assert steps == ["identify", "password", "verify", "level", "done"]
+    assert events[0]["type"] == "ready"
+    last = {event["type"]: event["payload"] for event in events}
+    assert last["registered"] == {"customerNo": walker.entry()["customerNo"]}
+    assert last["submitted"] == {"level": "level_1"}
+    assert last["done"]["outcome"] in ("passed", "in_review")
+    assert {event["reference"] for event in events if event["type"] == "done"} == {walker.reference}
+
+
+def frame_fits(walker: Walker) -> int:
+    """The frame is as high as its page: nothing in it has to be scrolled. Gives the height."""
+    frame = walker.page.frames[1]
+    frame.wait_for_function("() => document.documentElement.scrollHeight <= window.innerHeight + 1")
+    # …and not a screenful higher than that
+    frame.wait_for_function(
+        "() => window.innerHeight - document.documentElement.getBoundingClientRect().height < 40"
+    )
+    return int(frame.evaluate("window.innerHeight"))
+
+
+def test_a_customer_registers_inside_a_partners_page_where_third_party_cookies_are_blocked(
+    walk: Walk, profiles: Profiles, framed: Server, partner: PartnerSite
+) -> None:
+    walker = walk(context=profiles(THIRD_PARTY_BLOCKED), url=partner.url, album=True).open("/", **UTM, secret="mine").inside()
+    walker.identify(email=fresh_email())
+    heights = {"password": frame_fits(walker)}
+    walker.password(PASSWORD)
+    heights["verify"] = frame_fits(walker)
+    walker.verify().at("level")
+    heights["level"] = frame_fits(walker)
+    walker.level()
+    told_done(walker)
+    heights["done"] = frame_fits(walker)
+    assert heights["level"] > heights["verify"]
+    assert heights["done"] < heights["level"]
+    registered_right(walker, mobile=False, password=PASSWORD)
+    events = told(walker)
+    nothing_personal(events, walker)
+    told_in_order(events, walker)
+    assert walker.page.url.startswith(partner.url), "the partner's page itself went nowhere"
+    kept(walker.page)
+    walker.watch.is_clean()
+
+
+def test_a_bare_frame_without_the_script_works_and_tells_the_same(
+    walk: Walk, profiles: Profiles, framed: Server, partner: PartnerSite
+) -> None:
+    walker = walk(context=profiles(THIRD_PARTY_BLOCKED), url=partner.url)
+    walker.page.add_init_script(
+        "if (window === top) { window.heard = [];"
+        "addEventListener('message', (event) => heard.push([event.origin, event.data])); }"
+    )
+    walker.open("/plain", **UTM).inside()
+    walker.register(email=fresh_email(), password=PASSWORD).level()
+    told_done(walker)
+    registered_right(walker, mobile=False, password=PASSWORD)
+    heard = walker.page.evaluate("heard")
+    assert {origin for origin, _ in heard} == {framed.url}
+    events = [message for _, message in heard]
+    nothing_personal(events, walker)
+    told_in_order(events, walker)
+    kept(walker.page)
+    walker.watch.is_clean()
+
+
+def test_a_stranger_may_not_frame_the_page(walk: Walk, profiles: Profiles, control: ControlSite, framed: Server) -> None:
+    """The control site is `localhost` as well, on another port: another origin than the partner's."""
+    walker = walk(context=profiles(THIRD_PARTY_BLOCKED), url=control.url("", "localhost"))
+    walker.open("/parent", src=framed.url + "/p/default/")
+    expect(walker.page.locator("iframe")).to_be_visible()
+    frame = walker.page.frames[1]
+    assert frame.url.startswith("chrome-error://")
+    assert frame.locator("#step").count() == 0
+
+
+# -- Without script, without cookies -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("channel", ["email", "phone"])
+def test_a_customer_registers_with_javascript_off(walk: Walk, profiles: Profiles, channel: str) -> None:
+    walker = walk(context=profiles(NO_SCRIPT), album=True).open("/", **UTM)
+    walker.register(**{channel: fresh_email() if channel == "email" else fresh_phone()}, password=PASSWORD).level()
+    told_done(walker)
+    registered_right(walker, mobile=False, password=PASSWORD)
+    walker.watch.is_clean()
+
+
+def test_a_customer_registers_with_javascript_off_in_a_bare_frame(
+    walk: Walk, profiles: Profiles, framed: Server, partner: PartnerSite
+) -> None:
+    walker = walk(context=profiles(NO_SCRIPT), url=partner.url).open("/plain", **UTM).inside()
+    walker.register(phone=fresh_phone()).level()
+    told_done(walker)
+    registered_right(walker, mobile=False)
+    walker.watch.is_clean()
+
+
+@pytest.mark.parametrize("place", ["page", "frame"])
+def test_a_customer_registers_where_every_cookie_is_blocked_and_storage_throws(
+    walk: Walk, profiles: Profiles, framed: Server, partner: PartnerSite, place: str
+) -> None:
+    context = profiles(ALL_BLOCKED)
+    walker = walk(context=context, url=framed.url if place == "page" else partner.url).open("/", **UTM)
+    if place == "frame":
+        walker.inside()
+    walker.register(email=fresh_email(), password=PASSWORD).level()
+    told_done(walker)
+    registered_right(walker, mobile=False, password=PASSWORD)
+    kept(walker.page, throws=True)
+    walker.watch.is_clean()

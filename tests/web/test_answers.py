@@ -1,0 +1,413 @@
+"""Bad input, wrong moments, foreign hands: each gets a clear page, and nothing typed is lost."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import pytest
+import requests
+
+from onboarding.sandbox.server import Sandbox
+from tests.support import Customer, Server, fresh_email, fresh_phone, picture
+
+BAD_IDENTITIES = [
+    ({"email": ""}, "id_email"),
+    ({"email": "not an address"}, "id_email"),
+    ({"email": "a" * 300 + "@example.org"}, "id_email"),
+    ({"email": "a\x00b@example.org"}, "id_email"),
+    ({"phone": ""}, "id_phone"),
+    ({"phone": "12"}, "id_phone"),
+    ({"phone": "hello"}, "id_phone"),
+    ({"phone": "+1 202 555 0100 999 999"}, "id_phone"),
+    ({"phone": "7400000000", "phone_area": "ZZ"}, "id_phone_area"),
+    ({"country": ""}, "id_country"),
+    ({"country": "XX"}, "id_country"),
+    ({"terms": ""}, "id_terms"),
+    ({"account_type": "robot"}, "id_account_type"),
+    ({"account_type": "enterprise", "country": "JP"}, "id_account_type"),
+]
+
+
+@pytest.mark.parametrize(("answers", "field"), BAD_IDENTITIES)
+def test_a_wrong_answer_is_said_at_its_field_and_the_rest_is_kept(
+    customer: Customer, answers: dict[str, str], field: str
+) -> None:
+    shown = customer.identify(**answers)
+    assert (shown.status, shown.step) == (422, "identify")
+    assert field in shown.errors
+    assert shown.errors[field] in shown.summary
+    assert f'href="#{field}"' in shown.text
+    assert "<title>Error:" in shown.text
+    assert re.search(rf'id="{field}"[^>]*aria-invalid="true"|aria-describedby="{field}-error"', shown.text)
+    for name in ("email", "phone", "country"):
+        if name in customer.sent and name not in answers:
+            assert shown.value(name) == customer.sent[name]
+    if "email" in answers and len(answers["email"]) < 254:
+        assert shown.value("email").replace("\ufffd", "\x00") == answers["email"]
+
+
+@pytest.mark.parametrize("language", ["zh-CN", "es"])
+def test_errors_speak_the_customers_language(customer: Customer, language: str) -> None:
+    english = customer.identify(email="nonsense").errors["id_email"]
+    shown = customer.identify(email="nonsense", query={"lang": language})
+    assert shown.errors["id_email"] != english
+    assert f'<html lang="{"zh-hans" if language == "zh-CN" else language}"' in shown.text
+
+
+@pytest.mark.parametrize(
+    ("written", "sent"),
+    [
+        ("07400 123 000", ("+44", "7400123000")),
+        ("+44 7400 123000", ("+44", "7400123000")),
+        ("0044 (7400) 123-000", ("+44", "7400123000")),
+        ("７４００１２３０００", ("+44", "7400123000")),
+        ("٧٤٠٠١٢٣٠٠٠", ("+44", "7400123000")),
+        ("+86 138 0013 8000", ("+86", "13800138000")),
+    ],
+)
+def test_any_way_of_writing_a_phone_number_is_understood(
+    customer: Customer, sandbox: Sandbox, written: str, sent: tuple[str, str]
+) -> None:
+    sandbox.clear()
+    customer.identify(phone=written)
+    customer.password()
+    assert sandbox.inbox()[0]["to"] == " ".join(sent)
+
+
+@pytest.mark.parametrize("typed", ["{0} ", "{1} {2}", "{1}-{2}", "Your code is {0}. It is valid for 30 minutes, for you only."])
+def test_a_code_is_understood_however_it_is_pasted(customer: Customer, typed: str) -> None:
+    customer.identify()
+    customer.password()
+    code = customer.code()
+    assert customer.verify(typed.format(code, code[:3], code[3:])).step == "level"
+
+
+@pytest.mark.parametrize("typed", ["", "abc", "12", "123456789012", "codes 123456 or 654321"])
+def test_a_text_without_a_code_costs_no_attempt(customer: Customer, sandbox: Sandbox, typed: str) -> None:
+    customer.identify()
+    customer.password()
+    before = len(sandbox.calls())
+    for _ in range(6):
+        shown = customer.post(customer.flow_url + "verify/", {"code": typed})
+        assert (shown.status, list(shown.errors)) == (422, ["id_code"])
+    assert len(sandbox.calls()) == before
+    assert customer.verify().step == "level"
+
+
+def test_five_wrong_codes_are_the_end_of_a_flow(customer: Customer) -> None:
+    customer.identify()
+    customer.password()
+    right = customer.code()
+    wrong = [f"{n:06}" for n in range(6) if f"{n:06}" != right]
+    for code in wrong[:5]:
+        assert customer.verify(code).status == 422
+    shown = customer.verify(right)
+    assert (shown.status, shown.problem) == (429, "limited")
+    assert int(shown.response.headers["Retry-After"]) > 0
+
+
+def test_another_code_needs_a_cool_down_and_makes_the_first_one_worthless(customer: Customer) -> None:
+    customer.identify()
+    customer.password()
+    shown = customer.post(customer.flow_url + "resend/", {})
+    assert (shown.status, shown.step) == (429, "verify")
+    assert 0 < int(shown.response.headers["Retry-After"]) <= 30
+    assert shown.response.headers["Retry-After"] in shown.summary[0]
+
+
+def test_the_identifier_is_corrected_in_place_and_everything_else_is_kept(customer: Customer, sandbox: Sandbox) -> None:
+    customer.identify(email=fresh_email(), query={"utm_source": "kept"})
+    customer.password("correct horse battery")
+    url, right = customer.flow_url, fresh_email()
+    shown = customer.get(url, change="email")
+    assert (shown.step, shown.value("email"), shown.value("country")) == ("identify", customer.sent["email"], "GB")
+    customer.sent["email"] = right
+    shown = customer.post(url + "identify/", {"channel": "email", "email": right, "country": "GB", "account_type": "individual"})
+    assert (shown.step, customer.flow_url) == ("verify", url)
+    assert right in shown.text
+    assert customer.verify().step == "level"
+    (entry,) = [r for r in sandbox.registrations() if r["body"]["loginName"] == right]
+    assert entry["body"]["utmSource"] == "kept"
+    assert "pwd" in entry["body"]
+
+
+def test_the_channel_is_switched_in_place(customer: Customer, sandbox: Sandbox) -> None:
+    customer.identify()
+    customer.password()
+    phone = fresh_phone()
+    shown = customer.get(customer.flow_url, change="phone")
+    assert shown.step == "identify"
+    assert 'name="phone"' in shown.text
+    customer.sent = {"phone": phone}
+    data = {"channel": "phone", "phone": phone, "phone_area": "GB", "country": "GB", "account_type": "individual"}
+    assert customer.post(customer.flow_url + "identify/", data).step == "verify"
+    assert customer.verify().step == "level"
+
+
+def test_a_language_change_keeps_the_flow_and_its_attribution(customer: Customer, sandbox: Sandbox) -> None:
+    email = fresh_email()
+    customer.identify(email=email, query={"utm_source": "kept", "lang": "es"})
+    assert 'lang="es"' in customer.shown.text
+    shown = customer.post(customer.flow_url + "language/", {"lang": "zh-hans"})
+    assert '<html lang="zh-hans"' in shown.text
+    customer.password()
+    customer.verify()
+    (entry,) = [r for r in sandbox.registrations() if r["body"]["loginName"] == email]
+    assert (entry["body"]["utmSource"], entry["body"]["lang"], entry["headers"]["lang"]) == ("kept", "zh-CN", "zh-CN")
+
+
+def test_an_altered_or_missing_landing_gives_the_form_again_with_what_was_typed(customer: Customer) -> None:
+    for landing in ("", "nonsense", None):
+        shown = customer.identify(landing=landing)
+        assert (shown.status, shown.step) == (422, "identify")
+        assert shown.value("email") == customer.sent["email"]
+        assert shown.value("landing")
+
+
+@pytest.mark.parametrize("step", ["password", "verify", "path", "level", "identify"])
+def test_a_step_that_is_over_leads_to_the_current_one(customer: Customer, step: str) -> None:
+    customer.register()
+    assert customer.shown.step == "level"
+    if step == "level":
+        customer.level()
+    shown = customer.post(customer.flow_url + step + "/", {"code": "123456", "el-name": "x"})
+    assert (shown.status, shown.step) == (409, "done" if step == "level" else "level")
+
+
+def test_a_stale_tab_cannot_answer_the_next_level(customer: Customer) -> None:
+    customer.register()
+    shown = customer.post(customer.flow_url + "level/", {"level": "level_0", "el-name": "x"})
+    assert (shown.status, shown.step) == (409, "level")
+
+
+@pytest.mark.parametrize("step", ["password", "verify", "path", "level", "identify", "resend", "delete", "language", "status", "done"])
+def test_every_address_below_a_flow_leads_to_the_current_step(customer: Customer, step: str) -> None:
+    customer.identify()
+    url = customer.flow_url
+    shown = customer.get(url + step + "/")
+    assert (shown.status, shown.step, shown.response.url) == (200, "password", url)
+
+
+def test_an_unknown_handle_is_not_found(customer: Customer) -> None:
+    customer.identify()
+    url = customer.flow_url
+    handle = url.rstrip("/").rsplit("/", 1)[1]
+    forged = ("A" if handle[0] != "A" else "B") + handle[1:]
+    for path in (f"/f/{forged}/", "/f/x/", "/nothing/here", "/p/nobody/"):
+        shown = customer.get(path)
+        assert (shown.status, shown.problem) == (404, "not-found")
+        assert "Start again" in shown.text
+
+
+def test_an_expired_flow_says_so_and_starts_again_with_its_attribution(
+    start_server: Callable[..., Server], sandbox: Sandbox
+) -> None:
+    server = start_server(FLOW_IDLE_MINUTES="1")
+    customer = Customer(server, sandbox)
+    customer.identify(query={"utm_source": "kept & right"})
+    server.manage("shell", "-c", "from onboarding.models import Flow; from django.utils import timezone; Flow.objects.update(expires_at=timezone.now())")
+    for shown in (customer.get(customer.flow_url), customer.post(customer.flow_url + "password/", {"skip": "1"})):
+        assert (shown.status, shown.problem) == (410, "expired")
+    way = re.search(r'class="primary" href="([^"]+)"', customer.shown.text)
+    assert way is not None
+    assert "utm_source=kept+%26+right" in way.group(1).replace("&amp;", "&")
+    assert customer.sent["email"] not in customer.shown.text
+
+
+FOREIGN = [
+    {"Sec-Fetch-Site": "cross-site"},
+    {"Sec-Fetch-Site": "same-site"},
+    {"Sec-Fetch-Site": "none"},
+    {"Origin": "https://evil.example"},
+    {"Origin": "null"},
+    {"Sec-Fetch-Site": "cross-site", "Origin": "http://127.0.0.1"},
+]
+
+
+@pytest.mark.parametrize("headers", FOREIGN)
+def test_a_post_from_a_foreign_page_is_refused(customer: Customer, sandbox: Sandbox, headers: dict[str, str]) -> None:
+    customer.identify()
+    customer.password()
+    code = customer.code()
+    for path, data in (("/", customer.sent), (customer.flow_url + "verify/", {"code": code}), (customer.flow_url + "delete/", {})):
+        shown = customer.post(path, data, **headers)
+        assert (shown.status, shown.problem) == (403, "not-allowed")
+    customer.get("/")
+    customer.post("/", customer.sent, Origin=customer.server.url)
+    assert customer.shown.status == 200
+
+
+def test_our_own_pages_may_post(customer: Customer) -> None:
+    customer.identify()
+    for headers in ({"Origin": customer.server.url}, {"Sec-Fetch-Site": "same-origin", "Origin": customer.server.url}):
+        assert customer.post(customer.flow_url + "password/", {"password": "x"}, **headers).status == 422
+
+
+def test_data_is_deleted_at_once_when_the_customer_says_so(customer: Customer) -> None:
+    customer.identify()
+    url = customer.flow_url
+    shown = customer.post(url + "delete/", {})
+    assert (shown.step, "Your data has been deleted." in shown.text) == ("identify", True)
+    assert customer.get(url).status == 404
+    result = customer.server.manage("shell", "-c", f"from onboarding.models import Flow; print(Flow.objects.order_by('-pk')[0].personal)")
+    assert result.stdout.strip().endswith("{}")
+
+
+def test_purge_deletes_what_is_past_retention_and_nothing_else(start_server: Callable[..., Server], sandbox: Sandbox) -> None:
+    server = start_server(PASSWORD_STEP="off")
+    old, new = Customer(server, sandbox), Customer(server, sandbox)
+    old.register()
+    server.manage("shell", "-c", "from onboarding.models import Flow; from django.utils import timezone; Flow.objects.update(purge_at=timezone.now())")
+    new.register()
+    assert "1 flows purged" in server.manage("purge").stdout
+    assert old.get(old.flow_url).status == 404
+    assert new.get(new.flow_url).step == "level"
+
+
+BAD_LEVELS = [
+    ({"name": ""}, "el-0"),
+    ({"name": "x"}, "el-0"),
+    ({"name": "x" * 600}, "el-0"),
+    ({"birthday": ""}, "el-1"),
+    ({"birthday": "17.05.1990"}, "el-1"),
+    ({"birthday": "1890-01-01"}, "el-1"),
+    ({"birthday": "9999-12-31"}, "el-1"),
+    ({"id_card_type-kind": ""}, "el-2-kind"),
+    ({"id_card_type-kind": "library card"}, "el-2-kind"),
+    ({"id_card_type-number": ""}, "el-2-number"),
+    ({"id_card_type-number": "!"}, "el-2-number"),
+]
+
+
+@pytest.mark.parametrize(("answers", "field"), BAD_LEVELS)
+def test_a_wrong_answer_in_a_level_is_said_at_its_field_and_nothing_is_lost(
+    customer: Customer, sandbox: Sandbox, answers: dict[str, str], field: str
+) -> None:
+    customer.register()
+    shown = customer.level(**answers)
+    assert (shown.status, shown.step, list(shown.errors)) == (422, "level", [field])
+    assert "passport.png" in shown.text, "the picture needs no second upload"
+    kept = {"el-name": "Ann Example", "el-birthday": "1990-05-17", "el-id_card_type-number": "E12345678"}
+    for name, value in kept.items():
+        if name.removeprefix("el-") not in answers:
+            assert shown.value(name) == value
+    assert shown.value("el-id_card_type-kind") in ("passport", answers.get("id_card_type-kind"), "")
+    shown = customer.get(customer.flow_url)
+    assert shown.step == "level", "after a reload too"
+    assert shown.value("el-name") == answers.get("name", "Ann Example")[:600]
+    assert customer.level(files={}).step == "done"
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [(b"", "empty"), (b"hello", "text"), (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "svg"), (b"\xff\xd8\xff\xe0" + b"\0" * 50, "cut")],
+)
+def test_a_file_that_is_no_picture_is_refused_with_a_sentence(customer: Customer, sandbox: Sandbox, content: bytes, kind: str) -> None:
+    customer.register()
+    before = sum(call["path"].endswith("/upload") for call in sandbox.calls())
+    shown = customer.level(files={"el-proof_of_passpord": ("passport.jpg", content, "image/jpeg")})
+    assert shown.status == 422
+    assert len(shown.errors) == 1
+    assert sum(call["path"].endswith("/upload") for call in sandbox.calls()) == before
+
+
+def test_a_missing_picture_is_asked_for_and_pictures_of_other_documents_are_not(customer: Customer) -> None:
+    customer.register()
+    shown = customer.level(files={"el-front_identity_card": ("front.png", picture(), "image/png")})
+    assert shown.status == 422
+    assert shown.summary == ["Add this picture."]
+
+
+def test_a_picture_over_the_limit_is_told_its_size(customer: Customer) -> None:
+    customer.register()
+    shown = customer.level(files={"el-proof_of_passpord": ("big.png", picture() + b"\0" * (11 * 1024 * 1024), "image/png")})
+    assert shown.status == 422
+    assert "11.0 MB" in shown.summary[0]
+
+
+def test_a_body_over_the_limit_is_a_page_with_413(customer: Customer) -> None:
+    customer.register()
+    big = {"el-proof_of_passpord": ("big.png", b"\0" * (33 * 1024 * 1024), "image/png")}
+    shown = customer.level(files=big)
+    assert (shown.status, shown.problem) == (413, "not-allowed")
+    assert customer.post("/", {"email": "x" * 100_000}).status == 413
+
+
+def test_patterns_that_cannot_be_used_do_not_stop_anybody(customer: Customer) -> None:
+    shown = customer.register(email=fresh_email("badpattern"))
+    names = re.findall(r'<input id="el-\d+" name="(el-[^"]+)"', shown.text)
+    data = {name: "a" * 40 for name in names} | {"level": shown.level}
+    shown = customer.post(customer.flow_url + "level/", data)
+    assert shown.status in (200, 422)
+    assert shown.step in ("done", "level")
+
+
+def test_every_status_carries_the_same_fragment_for_htmx(customer: Customer) -> None:
+    customer.headers = {"HX-Request": "true", "HX-Current-URL": customer.server.url + "/"}
+    customer.identify(email="nonsense")
+    assert customer.shown.status == 422
+    assert customer.shown.text.lstrip().startswith("<title>Error:")
+    assert "<html" not in customer.shown.text
+    shown = customer.identify()
+    assert shown.step == "password"
+    assert shown.response.headers["HX-Push-Url"] in shown.response.url
+    assert "<html" not in shown.text
+
+
+def test_the_fragment_is_the_main_part_of_the_full_page(customer: Customer) -> None:
+    customer.identify()
+    full = customer.get(customer.flow_url).text
+    customer.headers = {"HX-Request": "true"}
+    fragment = customer.get(customer.flow_url).text
+    assert full[full.index("<main") : full.index("</main>")] == fragment[fragment.index("<main") : fragment.index("</main>")]
+
+
+@pytest.mark.parametrize("tag", ["ratelimit", "waf"])
+def test_an_upstream_that_refuses_before_work_gives_the_busy_page(customer: Customer, tag: str) -> None:
+    email = fresh_email(tag)
+    customer.identify(email=email)
+    shown = customer.password()
+    if tag == "ratelimit":
+        shown = customer.verify()
+    assert (shown.status, shown.problem) == (503, "busy")
+    assert int(shown.response.headers["Retry-After"]) > 0
+    for _ in range(3):
+        shown = customer.get(customer.flow_url)
+        shown = customer.verify() if "id_code" in shown.text else customer.post(customer.flow_url + "resend/", {})
+        if shown.step == "level":
+            break
+    if tag == "waf":
+        assert customer.verify().step == "level"
+    else:
+        assert shown.step == "level"
+
+
+def test_a_dead_upstream_leaves_the_first_page_and_gives_the_busy_page(start_server: Callable[..., Server], sandbox: Sandbox) -> None:
+    server = start_server(upstream="http://127.0.0.1:9/api", PASSWORD_STEP="off")
+    customer = Customer(server, sandbox)
+    shown = customer.get("/")
+    assert (shown.status, shown.step) == (200, "identify")
+    assert "United Kingdom" in shown.text
+    shown = customer.identify()
+    assert (shown.status, shown.problem) == (503, "busy")
+    shown = customer.get(customer.flow_url or "/")
+    assert shown.status == 200
+
+
+def test_the_send_limit_of_the_upstream_is_said_in_words(customer: Customer) -> None:
+    customer.identify(email=fresh_email("limit"))
+    shown = customer.password()
+    assert shown.status == 422
+    assert shown.summary
+
+
+def test_health_version_metrics_and_the_partner_script_answer(server: Server) -> None:
+    assert requests.get(server.url + "/healthz").json() == {"status": "ok"}
+    assert requests.get(server.url + "/readyz").json() == {"status": "ok"}
+    assert requests.get(server.url + "/version").json()["version"]
+    assert "onboarding_upstream_seconds" in requests.get(server.url + "/metrics").text
+    assert requests.get(server.url + "/metrics", headers={"X-Forwarded-For": "192.0.2.1"}).status_code == 403
+    script = requests.get(server.url + "/embed.js")
+    assert script.headers["Content-Type"].startswith("text/javascript")
+    assert "data-onboarding" in script.text

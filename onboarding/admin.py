@@ -10,7 +10,6 @@ from django.http import HttpRequest
 
 from onboarding.models import Flow, Partner, Submission
 
-
 if TYPE_CHECKING:
     _ModelAdmin = admin.ModelAdmin[Any]
 else:  # Django's classes cannot be subscripted at run time

@@ -93,9 +93,7 @@ def company_countries() -> frozenset[str]:
 
 def document_kinds(lang: str) -> tuple[DictionaryItem, ...]:
     """The kinds of identity document, with the pattern of each kind's number."""
-    return _cached(
-        DOCUMENT_KINDS, lang, lambda call: upstream().dictionary(DOCUMENT_KINDS, call), _builtin_documents
-    )
+    return _cached(DOCUMENT_KINDS, lang, lambda call: upstream().dictionary(DOCUMENT_KINDS, call), _builtin_documents)
 
 
 def _builtin_countries(lang: str) -> tuple[Country, ...]:

@@ -22,13 +22,20 @@ from onboarding.upstream.wire import Country
 _CODE = re.compile(r"(?<!\d)\d{4,8}(?!\d)")
 
 
+def errors_of(form: forms.Form) -> list[tuple[str, str]]:
+    """(id of the field, text) of everything wrong with a form, in the order of its fields."""
+    return [
+        (f"id_{name}" if name in form.fields else "", str(text))
+        for name, texts in form.errors.items()
+        for text in texts
+    ]
+
+
 class IdentifyForm(forms.Form):
     """Country, account type, e-mail or phone, consent; `identity` afterwards."""
 
     account_type = forms.CharField(required=False)
-    country = forms.CharField(
-        max_length=20, error_messages={"required": _("Choose the country you live in.")}
-    )
+    country = forms.CharField(max_length=20, error_messages={"required": _("Choose the country you live in.")})
     channel = forms.CharField(required=False)
     email = forms.EmailField(
         required=False,
@@ -101,7 +108,11 @@ class IdentifyForm(forms.Form):
             return
         area, number = read_phone(data["phone"], area, list(self._areas.values()))
         if number is None:
-            self.add_error("phone", _("This is not a phone number in %(country)s. Check the number and its country.") % {"country": area.name})
+            self.add_error(
+                "phone",
+                _("This is not a phone number in %(country)s. Check the number and its country.")
+                % {"country": area.name},
+            )
             return
         data["phone_area"], data["phone"] = area.code, number
 

@@ -13,6 +13,7 @@ from django.utils.translation import get_language_info
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation.trans_real import get_supported_language_variant, parse_accept_lang_header
 
+
 def supported(tag: str) -> str:
     """Our language for any language tag (`zh-CN`, `es_MX`, `EN`), or "" when we have none."""
     try:
@@ -28,7 +29,7 @@ def negotiate(asked: Iterable[str], accept_language: str) -> str:
         found = supported(tag) if tag and tag != "*" else ""
         if found:
             return found
-    return settings.LANGUAGE_CODE
+    return str(settings.LANGUAGE_CODE)
 
 
 def region(accept_language: str) -> str:

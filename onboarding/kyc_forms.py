@@ -17,10 +17,10 @@ from django.core.files.uploadedfile import UploadedFile
 from django.utils.datastructures import MultiValueDict
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
-from PIL import Image, UnidentifiedImageError
 
 from onboarding.domain.levels import Element, Kind, applicable
 from onboarding.patterns import matches
+from onboarding.pictures import picture_type
 from onboarding.upstream.wire import DictionaryItem
 
 log = logging.getLogger("onboarding.kyc_forms")
@@ -28,7 +28,6 @@ log = logging.getLogger("onboarding.kyc_forms")
 MAX_TEXT = 500  # characters of one answer
 EARLIEST = date(1900, 1, 1)
 YEARS_AHEAD = 50  # an expiry date lies in the future
-PICTURE_TYPES: Mapping[str, str] = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp"}
 
 Text = str | Promise
 
@@ -193,18 +192,6 @@ def _check_picture(question: Question) -> None:
         question.errors[""] = _("This file is not a picture that we can read. Use a photo as JPEG, PNG or WebP.")
 
 
-def picture_type(file: UploadedFile[Any]) -> str | None:
-    """The content type of a JPEG, PNG or WebP picture by its content, never by its name; None for anything else."""
-    try:
-        with Image.open(file, formats=list(PICTURE_TYPES)) as picture:
-            picture.verify()
-            return PICTURE_TYPES[picture.format or ""]
-    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError, KeyError):
-        return None
-    finally:
-        file.seek(0)
-
-
 def _encode_picture(question: Question) -> list[tuple[str, str]]:
     return [(question.element.code, question.upload["url"])]
 
@@ -248,7 +235,7 @@ class LevelForm:
             for question in self.questions:
                 parts = KINDS[question.element.kind].parts
                 question.entered = {part: data.get(question.name + part, "").strip() for part in parts}
-                question.file = (files or {}).get(question.name)
+                question.file = files.get(question.name) if files else None
 
     def _question(
         self,

@@ -74,7 +74,7 @@ def partner_language(partner: Partner, accept_language: str) -> str:
 def from_field(text: str, partner: Partner) -> Landing | None:
     """The landing that a POST brings back; None when it is missing, altered, too old or another partner's."""
     try:
-        kept: dict[str, Any] = signing.loads(text, salt=_SALT, max_age=settings.FLOW_MAX_HOURS * 3600)
+        kept: dict[str, Any] = signing.loads(text, salt=_SALT, max_age=int(settings.FLOW_MAX_HOURS * 3600))
         found = Landing(**kept)
     except (signing.BadSignature, TypeError, ValueError):
         return None

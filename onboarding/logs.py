@@ -16,7 +16,7 @@ class MaskHandles(logging.Filter):
         record.args = None
         record.__dict__.pop("request", None)  # Django's handlers attach the request: its repr shows the path
         if record.exc_info and not record.exc_text:
-            record.exc_text = mask(logging.Formatter().formatException(record.exc_info))  # type: ignore[arg-type]
+            record.exc_text = mask(logging.Formatter().formatException(record.exc_info))
         return True
 
 

@@ -34,7 +34,7 @@ def new_reference() -> str:
 
 
 if TYPE_CHECKING:
-    _TextField = models.TextField[Any, Any]
+    _TextField = models.Field[Any, Any]
 else:  # Django's fields cannot be subscripted at run time
     _TextField = models.TextField
 
@@ -60,7 +60,9 @@ class Partner(models.Model):
 
     slug = models.SlugField(_("short name in addresses"), unique=True, max_length=60)
     name = models.CharField(_("name"), max_length=120)
-    origins = models.TextField(_("origins"), blank=True, help_text=_("Sites that may frame the page, one a line: https://host"))
+    origins = models.TextField(
+        _("origins"), blank=True, help_text=_("Sites that may frame the page, one a line: https://host")
+    )
     language = models.CharField(_("default language"), max_length=12, blank=True)
     country = models.CharField(_("default country"), max_length=20, blank=True)
     active = models.BooleanField(_("active"), default=True)

@@ -39,11 +39,14 @@ HTMX_CONFIG = json.dumps(
 )
 
 
+BUILT_IN = Partner(DEFAULT)
+
+
 @dataclass(frozen=True)
 class Page:
     """Whose page this is: kept on the request from the moment it is known."""
 
-    partner: Partner = Partner(DEFAULT)
+    partner: Partner = BUILT_IN
     landing: Landing | None = None
     flow: Flow | None = None
     handle: str = ""

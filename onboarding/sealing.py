@@ -80,4 +80,6 @@ def handle_digest(handle: str) -> str | None:
 def fingerprint(*parts: str) -> str:
     """A keyed digest of parts that must not be readable in the database."""
     text = "\x1f".join(parts)
-    return hmac.new(settings.SECRET_KEY.encode(), b"onboarding.fingerprint\x1f" + text.encode(), hashlib.sha256).hexdigest()
+    return hmac.new(
+        settings.SECRET_KEY.encode(), b"onboarding.fingerprint\x1f" + text.encode(), hashlib.sha256
+    ).hexdigest()

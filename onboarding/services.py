@@ -10,8 +10,6 @@ import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
-from typing import BinaryIO
-from urllib.parse import quote
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
@@ -33,22 +31,21 @@ from onboarding.domain.flow import (
     Visitor,
     cooldown,
     current,
-    open_levels,
 )
 from onboarding.gateway import upstream, upstream_language
 from onboarding.metrics import CODES_SENT, FLOWS_STARTED
 from onboarding.models import Flow, Submission, SubmissionKind
 from onboarding.sealing import derive_handle, fingerprint, handle_digest
-from onboarding.submissions import Clock, find, lease, locked, perform, plan
+from onboarding.submissions import Clock, find, locked, perform, plan
 from onboarding.upstream.client import Call
-from onboarding.upstream.errors import OutcomeUnknown, Refused, SessionEnded, UpstreamError, UpstreamUnavailable
+from onboarding.upstream.errors import UpstreamError, UpstreamUnavailable
 from onboarding.upstream.wire import LoginRequest
 from onboarding.writes import WRITES
 
 log = logging.getLogger("onboarding.services")
 
+PENDING_STATES = (Progress.SENT, Progress.UNKNOWN)
 TWIN_SECONDS = 10  # the same code again this soon after its refusal is a double click, not another try
-PENDING = Q(state__in=[Progress.SENT, Progress.UNKNOWN], kind__in=[SubmissionKind.REGISTER, SubmissionKind.LEVEL])
 
 
 class TooSoon(Exception):
@@ -144,7 +141,7 @@ def start_flow(*, entry: Entry, identity: Identity, consent: Consent, now: datet
         language=entry.language,
         attribution=dict(entry.attribution),
         agent=entry.agent,
-        password_open=settings.PASSWORD_STEP != "off",
+        password_open=settings.PASSWORD_STEP != "off",  # noqa: S105 (a setting's value)
         consent_at=consent.at,
         consent_language=consent.language,
         consent_terms_url=consent.terms_url[:500],
@@ -199,11 +196,8 @@ def set_password(*, flow: Flow, password_md5: str, now: datetime) -> Flow:
 
 def _require_unregistered(row: Flow) -> None:
     submission = find(row, SubmissionKind.REGISTER)
-    if row.outcome or (submission is not None and submission.progress in (*_PENDING_STATES, Progress.ACCEPTED)):
+    if row.outcome or (submission is not None and submission.progress in (*PENDING_STATES, Progress.ACCEPTED)):
         raise StepOver
-
-
-_PENDING_STATES = (Progress.SENT, Progress.UNKNOWN)
 
 
 def set_language(*, flow: Flow, language: str, now: datetime) -> Flow:
@@ -212,13 +206,6 @@ def set_language(*, flow: Flow, language: str, now: datetime) -> Flow:
         row.touch(now)
         row.save()
     return row
-
-
-def choose_path(*, flow: Flow, level: str, path: str, now: datetime) -> None:
-    with locked(flow) as row:
-        row.personal = {**row.personal, "paths": {**(row.personal.get("paths") or {}), level: path}}
-        row.touch(now)
-        row.save()
 
 
 # -- The verification code ---------------------------------------------------------------------------------------------
@@ -257,7 +244,7 @@ def _plan_code(row: Flow, visitor: Visitor, *, resend: bool, now: datetime) -> S
     before = find(row, SubmissionKind.CODE)
     payload = writes.code_payload(row, visitor)
     same = before is not None and writes.same_request(before.payload, payload)
-    if before is not None and same and before.progress in (*_PENDING_STATES, Progress.PLANNED):
+    if before is not None and same and before.progress in (*PENDING_STATES, Progress.PLANNED):
         return before  # a double click waits for the first one's answer; else nobody knows, and the same key asks again
     if row.code_sent_at is not None and not resend:
         return None
@@ -304,7 +291,7 @@ def _intend_registration(flow: Flow, code: str, visitor: Visitor, now: datetime)
         before = find(row, SubmissionKind.REGISTER)
         payload = writes.registration_payload(row, code, visitor)
         same = before is not None and writes.same_request(before.payload, payload)
-        if before is not None and before.progress in (*_PENDING_STATES, Progress.ACCEPTED):
+        if before is not None and before.progress in (*PENDING_STATES, Progress.ACCEPTED):
             return before, same
         if before is not None and same:
             twin = before.ended_at is not None and now - before.ended_at < timedelta(seconds=TWIN_SECONDS)
@@ -360,187 +347,3 @@ def ensure_token(flow: Flow) -> None:
     with locked(flow) as row:
         row.personal = {**row.personal, "token": login.token}
         row.save()
-
-
-# -- Levels ------------------------------------------------------------------------------------------------------------
-
-
-def uploads_of(flow: Flow, level: str) -> dict[str, dict[str, str]]:
-    """Element code → {url, name} of the pictures that the upstream took for this level."""
-    return dict((flow.personal.get("uploads") or {}).get(level) or {})
-
-
-def draft_of(flow: Flow, level: str) -> dict[str, str]:
-    """What was entered on this level before, by form field."""
-    return dict((flow.personal.get("drafts") or {}).get(level) or {})
-
-
-def keep_draft(*, flow: Flow, level: str, draft: Mapping[str, str], now: datetime) -> Flow:
-    """Keeps what was entered, right or wrong, so that neither a refusal nor a bad network loses it."""
-    with locked(flow) as row:
-        row.personal = {**row.personal, "drafts": {**(row.personal.get("drafts") or {}), level: dict(draft)}}
-        row.touch(now)
-        row.save()
-    return row
-
-
-def upload_picture(
-    *, flow: Flow, level: str, element: str, content: BinaryIO, content_type: str, shown_name: str, visitor: Visitor,
-    now: datetime,
-) -> Flow:  # fmt: skip
-    """Passes one picture on to the upstream and remembers its address there, so that an error elsewhere on the page
-    does not lose it. Raises Rejected, or UpstreamUnavailable (no answer: nothing was kept, sending it again is safe)."""
-    call = Call(
-        lang=upstream_language(flow.language),
-        token=flow.personal.get("token", ""),
-        client_address=visitor.address,
-    )
-    name = "picture." + content_type.rpartition("/")[2]  # the customer's own file name is nobody's business
-    try:
-        url = upstream().upload(content, name, content_type, call)
-    except Refused as exc:
-        raise Rejected(exc.code, exc.field.value) from exc
-    except OutcomeUnknown as exc:
-        raise UpstreamUnavailable(exc.code, trace=exc.trace, retry_after=5) from exc
-    except SessionEnded:
-        _drop_token(flow)
-        ensure_token(flow)
-        raise
-    with locked(flow) as row:
-        uploads = dict(row.personal.get("uploads") or {})
-        uploads[level] = {**uploads.get(level, {}), element: {"url": url, "name": shown_name[:100]}}
-        row.personal = {**row.personal, "uploads": uploads}
-        row.touch(now)
-        row.save()
-    return row
-
-
-def _drop_token(flow: Flow) -> None:
-    with locked(flow) as row:
-        row.personal = {**row.personal, "token": ""}
-        row.save()
-
-
-def submit_level(
-    *, flow: Flow, level: str, path: str, answers: list[tuple[str, str]], visitor: Visitor, clock: Clock = timezone.now
-) -> None:
-    """Submits a level's answers, encoded as the upstream wants them, once. Raises Rejected for a definite refusal.
-
-    When the session has ended we log in again if we can and send once more; else the flow ends with the way to sign in.
-    """
-    for _ in range(2):
-        submission = perform(
-            _intend_level(flow, level, path, answers, visitor, clock()), WRITES[SubmissionKind.LEVEL], clock=clock
-        )
-        if submission.progress is not Progress.REJECTED:
-            return
-        if submission.field:
-            raise Rejected(submission.code, submission.field)
-        ensure_token(flow)
-        if not Flow.objects.get(pk=flow.pk).personal.get("token"):
-            return
-
-
-def await_level(*, flow: Flow, level: str, clock: Clock = timezone.now) -> None:
-    """Waits for a level's answer that is on its way; asks again under the same key when its outcome is unknown."""
-    submission = find(flow, SubmissionKind.LEVEL, level)
-    if submission is not None and submission.progress in _PENDING_STATES:
-        perform(submission, WRITES[SubmissionKind.LEVEL], clock=clock)
-
-
-def _intend_level(
-    flow: Flow, level: str, path: str, answers: list[tuple[str, str]], visitor: Visitor, now: datetime
-) -> Submission:
-    with locked(flow) as row:
-        before = find(row, SubmissionKind.LEVEL, level)
-        if before is not None and before.progress not in (Progress.REJECTED, Progress.PLANNED):
-            return before
-        payload = writes.level_payload(row, level, path, answers, visitor)
-        if before is not None and before.progress is Progress.PLANNED and writes.same_request(before.payload, payload):
-            return before
-        row.touch(now)
-        row.save()
-        return plan(row, SubmissionKind.LEVEL, payload, now=now, level=level, before=before)
-
-
-def levels_left(flow: Flow) -> int:
-    """How many levels are still to be filled in."""
-    return len(open_levels(state_of(flow)))
-
-
-def continue_address(flow: Flow) -> str:
-    """Where the trading platform takes over, with the session token in it: never put this into a page or a log."""
-    address: str = settings.CONTINUE_URL.replace("{lang}", upstream_language(flow.language))
-    return address.replace("{token}", quote(flow.personal.get("token", ""), safe=""))
-
-
-# -- Settling and forgetting -------------------------------------------------------------------------------------------
-
-
-def settle_flow(flow: Flow, *, clock: Clock = timezone.now) -> None:
-    """Asks again, with the same key, about each of the flow's writes whose outcome is unknown."""
-    for submission in flow.submissions.filter(PENDING).select_related("flow"):
-        settle(submission, clock=clock)
-
-
-def settle(submission: Submission, *, clock: Clock = timezone.now) -> Submission:
-    """One question about one unknown outcome; does not wait for a process that is asking already."""
-    now = clock()
-    if submission.progress is Progress.SENT and (submission.sent_at or now) > now - lease():
-        return submission
-    if not submission.payload:
-        log.error("submission of reference %s cannot be asked about: its key is lost", submission.flow.reference)
-        return submission
-    try:
-        submission = perform(submission, WRITES[submission.kind], clock=clock)
-    except UpstreamError as exc:
-        log.info("submission of reference %s is not settled: %s", submission.flow.reference, exc)
-        submission.refresh_from_db()
-    if submission.kind == SubmissionKind.REGISTER and submission.progress is Progress.ACCEPTED:
-        ensure_token(submission.flow)
-    return submission
-
-
-def pending_submissions() -> list[Submission]:
-    """Every registration or level whose outcome is unknown, oldest first."""
-    return list(Submission.objects.filter(PENDING).select_related("flow").order_by("sent_at"))
-
-
-def delete_data(*, flow: Flow, now: datetime) -> bool:
-    """Deletes the customer's data now; False while an outcome is open: it is then deleted once that is known."""
-    with locked(flow) as row:
-        if row.submissions.filter(PENDING).exists():
-            row.delete_asked = True
-            row.save(update_fields=["delete_asked"])
-            return False
-        _wipe(row, now)
-    return True
-
-
-def purge(*, now: datetime) -> int:
-    """Deletes personal data past retention, and what customers asked to delete; gives the number of flows.
-
-    Flows with an open outcome wait: the body is needed to ask about it, and a registration must not get lost.
-    """
-    due = Flow.objects.filter(Q(purge_at__lte=now) | Q(delete_asked=True), purged_at=None)
-    open_flows = Submission.objects.filter(PENDING).values("flow")
-    done = 0
-    for pk in due.exclude(pk__in=open_flows).values_list("pk", flat=True):
-        with locked(Flow(pk=pk)) as row:
-            _wipe(row, now)
-        done += 1
-    return done
-
-
-def _wipe(row: Flow, now: datetime) -> None:
-    """Leaves what counts (steps, times, campaign) and nothing of the person; the address is gone too."""
-    row.personal = {}
-    row.customer_no = row.customer_no if row.registered_at else ""
-    row.handle_digest = f"purged-{row.pk}"
-    row.next_handle_digest = row.previous_handle_digest = None
-    row.landing_digest = f"purged-{row.pk}"
-    row.delete_asked = False
-    row.purged_at = now
-    row.outcome = row.outcome or Outcome.DELETED
-    row.save()
-    row.submissions.update(payload={})

@@ -62,7 +62,9 @@ if len(SECRET_KEY) < 40 or len(set(SECRET_KEY)) < 10:
         "SECRET_KEY must be set to at least 40 random characters (python3 -c 'import secrets; "
         "print(secrets.token_urlsafe(50))')."
     )
-SECRET_KEY_FALLBACKS = [key for key in env.str("SECRET_KEY_FALLBACKS", "").split(",") if key]  # flows under earlier keys go on
+SECRET_KEY_FALLBACKS = [
+    key for key in env.str("SECRET_KEY_FALLBACKS", "").split(",") if key
+]  # flows under earlier keys go on
 ALLOWED_HOSTS = [host.strip() for host in env.str("ALLOWED_HOSTS", "").split(",") if host.strip()]
 PUBLIC_URL = env.str("PUBLIC_URL", "http://127.0.0.1:8000").rstrip("/")  # own origin: embed script and links
 TRUSTED_PROXY_COUNT = int(_number("TRUSTED_PROXY_COUNT", 0, 0, 10))  # 0: X-Forwarded-For is anybody's text, so ignored
@@ -74,7 +76,9 @@ UPSTREAM_VERSION = env.str("UPSTREAM_VERSION", "0.0.1")
 UPSTREAM_PUBLIC_KEY = env.str("UPSTREAM_PUBLIC_KEY", "").replace("\\n", "\n")  # set: bodies are signed and encrypted
 UPSTREAM_CONNECT_TIMEOUT = _number("UPSTREAM_CONNECT_TIMEOUT", 3, 0.05, 60)
 UPSTREAM_READ_TIMEOUT = _number("UPSTREAM_READ_TIMEOUT", 20, 0.05, 120)  # the upstream itself gives up after 15 s
-UPSTREAM_MAX_IN_FLIGHT = int(_number("UPSTREAM_MAX_IN_FLIGHT", 64, 1, 10_000))  # a dead upstream must not eat all threads
+UPSTREAM_MAX_IN_FLIGHT = int(
+    _number("UPSTREAM_MAX_IN_FLIGHT", 64, 1, 10_000)
+)  # a dead upstream must not eat all threads
 UPSTREAM_SEND_PROTOCOL = env.bool("UPSTREAM_SEND_PROTOCOL", True)  # undocumented, yet every real client sends it
 CAPTCHA_PROVIDER = _choice("CAPTCHA_PROVIDER", "", ("", "recaptcha", "recaptcha.net"))
 CAPTCHA_SITE_KEY = env.str("CAPTCHA_SITE_KEY", "")
@@ -148,7 +152,7 @@ TEMPLATES = [
 DATABASES = {"default": env.db("DATABASE_URL", f"sqlite:///{BASE_DIR / 'var' / 'onboarding.sqlite3'}")}
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     Path(DATABASES["default"]["NAME"]).resolve().parent.mkdir(parents=True, exist_ok=True)
-    # Write-ahead log and IMMEDIATE transactions: with Django's defaults two processes lose writes to "database is locked".
+    # Write-ahead log and IMMEDIATE transactions: with Django's defaults processes lose writes to "database is locked".
     DATABASES["default"]["OPTIONS"] = {
         "timeout": 20,
         "transaction_mode": "IMMEDIATE",

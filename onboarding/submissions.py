@@ -134,7 +134,9 @@ def _record(
     submission.field = error.field.value if isinstance(error, Refused) else ""
     submission.ended_at = now if state in (Progress.ACCEPTED, Progress.REJECTED) else None
     names = ("key", "state", "code", "trace", "field", "ended_at", "payload")
-    Submission.objects.filter(pk=submission.pk, key=old_key).update(**{name: getattr(submission, name) for name in names})
+    Submission.objects.filter(pk=submission.pk, key=old_key).update(
+        **{name: getattr(submission, name) for name in names}
+    )
     SUBMISSIONS.labels(submission.kind, state).inc()
     log.log(
         logging.ERROR if isinstance(error, Misconfigured | ContractBroken) else logging.INFO,

@@ -5,14 +5,14 @@ from __future__ import annotations
 from django.contrib import admin
 from django.urls import path, re_path
 
-from onboarding import operations, views
+from onboarding import operations, start_views, views
 
 _HANDLE = r"(?P<handle>[A-Za-z0-9_-]{22}\.[A-Za-z0-9_-]{43})"
 _STEP = r"(?P<step>identify|password|verify|path|level)"
 
 urlpatterns = [
-    path("", views.start, name="start"),
-    path("p/<slug:slug>/", views.start, name="partner"),
+    path("", start_views.start, name="start"),
+    path("p/<slug:slug>/", start_views.start, name="partner"),
     re_path(rf"^f/{_HANDLE}/$", views.flow_page, name="flow"),
     re_path(rf"^f/{_HANDLE}/{_STEP}/$", views.answer, name="answer"),
     re_path(rf"^f/{_HANDLE}/resend/$", views.resend, name="resend"),

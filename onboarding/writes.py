@@ -58,7 +58,11 @@ def same_request(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
 def _payload(request: Any, flow: Flow, visitor: Visitor) -> dict[str, Any]:
     return {
         "request": request.model_dump(mode="json"),
-        "call": {"lang": upstream_language(flow.language), "client_address": visitor.address, "captcha": visitor.captcha},
+        "call": {
+            "lang": upstream_language(flow.language),
+            "client_address": visitor.address,
+            "captcha": visitor.captcha,
+        },
     }
 
 
@@ -208,7 +212,9 @@ _NOTICES: Mapping[str, Callable[[Flow], Notice]] = {
 # -- Levels ------------------------------------------------------------------------------------------------------------
 
 
-def level_payload(flow: Flow, level: str, path: str, answers: list[tuple[str, str]], visitor: Visitor) -> dict[str, Any]:
+def level_payload(
+    flow: Flow, level: str, path: str, answers: list[tuple[str, str]], visitor: Visitor
+) -> dict[str, Any]:
     """The body of a level: element codes and values as the upstream encodes them, in the order asked."""
     request = LevelApplication(
         level_code=level,

@@ -17,7 +17,7 @@ os.environ.setdefault("UPSTREAM_COMPANY_ID", "439")
 os.environ.setdefault("DATABASE_URL", f"sqlite:///{ROOT / 'var' / 'tests.sqlite3'}")
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "onboarding.settings")
 
-import django  # noqa: E402 (the settings come first)
+import django
 
 django.setup()
 

@@ -23,7 +23,11 @@ def chromium() -> str | None:
 
 def everything() -> None:
     """Says what it does; what cannot be had is skipped by the tests with a word, and fails them in CI."""
-    missing = [package for package, there in (("chromium", chromium() is not None), ("postgresql", postgres_programs())) if not there]
+    missing = [
+        package
+        for package, there in (("chromium", chromium() is not None), ("postgresql", postgres_programs()))
+        if not there
+    ]
     if missing and os.geteuid() == 0 and shutil.which("apt-get"):
         print(f"installing {', '.join(missing)} by apt-get", flush=True)
         environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}

@@ -22,7 +22,9 @@ def main() -> int:
     for group in wanted:
         started = time.monotonic()
         result = subprocess.run([sys.executable, "-m", "pytest", "-rs", f"tests/{group}"], cwd=ROOT)
-        lines.append(f"  {group:10} {time.monotonic() - started:6.1f} s  {'ok' if result.returncode == 0 else 'FAILED'}")
+        lines.append(
+            f"  {group:10} {time.monotonic() - started:6.1f} s  {'ok' if result.returncode == 0 else 'FAILED'}"
+        )
         if result.returncode:
             failed.append(group)
     print("\n".join(["", *lines]))

@@ -82,7 +82,9 @@ class Server:
         ]  # fmt: skip
         _collect_static(self)
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(command, cwd=ROOT, env=self.env, stdout=log, stderr=log, start_new_session=True)
+            self.process = subprocess.Popen(
+                command, cwd=ROOT, env=self.env, stdout=log, stderr=log, start_new_session=True
+            )
         deadline = time.monotonic() + 30
         while time.monotonic() < deadline:
             with contextlib.suppress(requests.ConnectionError):
@@ -138,14 +140,19 @@ def postgres_cluster() -> Iterator[str]:
     prefix: list[str] = []
     if os.geteuid() == 0:  # PostgreSQL refuses to run as root
         shutil.chown(folder, "nobody")
-        prefix = ["setpriv", "--reuid=nobody", "--clear-groups"] if shutil.which("setpriv") else ["runuser", "-u", "nobody", "--"]
+        prefix = (
+            ["setpriv", "--reuid=nobody", "--clear-groups"]
+            if shutil.which("setpriv")
+            else ["runuser", "-u", "nobody", "--"]
+        )
     data = folder / "data"
 
     def run(*command: str) -> None:
         subprocess.run([*prefix, *command], check=True, capture_output=True, cwd=folder, timeout=120)
 
     run(str(programs / "initdb"), "-D", str(data), "-U", "onboarding", "-A", "trust", "-E", "UTF8", "--no-sync")
-    options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={folder} -c fsync=off -c max_connections=200"
+    options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={folder} -c fsync=off"
+    options += " -c max_connections=200"
     run(str(programs / "pg_ctl"), "-D", str(data), "-w", "-l", str(folder / "log"), "-o", options, "start")
     try:
         yield f"postgres://onboarding@127.0.0.1:{port}/postgres"
@@ -200,7 +207,9 @@ class Shown:
     @property
     def errors(self) -> dict[str, str]:
         """Field id → text of the error beside it."""
-        found = re.findall(r'<p class="error" id="([^"]+)-error">(?:<span[^>]*>!</span>)?(.*?)</p>', self.text, re.DOTALL)
+        found = re.findall(
+            r'<p class="error" id="([^"]+)-error">(?:<span[^>]*>!</span>)?(.*?)</p>', self.text, re.DOTALL
+        )
         return {html.unescape(name): html.unescape(text).strip() for name, text in found}
 
     @property
@@ -247,7 +256,9 @@ class Customer:
 
     def post(self, url: str, data: dict[str, Any], files: Any = None, **headers: str) -> Shown:
         full = url if url.startswith("http") else self.server.url + url
-        return self._note(self.session.post(full, data=data, files=files, headers={**self.headers, **headers}, timeout=90))
+        return self._note(
+            self.session.post(full, data=data, files=files, headers={**self.headers, **headers}, timeout=90)
+        )
 
     def identify(self, path: str = "/", query: dict[str, str] | None = None, **answers: str) -> Shown:
         """Opens the first page and answers it; by e-mail to a fresh address unless told otherwise."""
@@ -262,14 +273,18 @@ class Customer:
         return self.post(path, {k: v for k, v in self.sent.items() if v is not None})
 
     def password(self, password: str = "", **data: str) -> Shown:
-        return self.post(self.flow_url + "password/", {"password": password, **({} if password else {"skip": "1"}), **data})
+        return self.post(
+            self.flow_url + "password/", {"password": password, **({} if password else {"skip": "1"}), **data}
+        )
 
     def code(self) -> str:
         """The newest code that the sandbox sent to this customer."""
         to = self.sent.get("email") or self.sent["phone"]
         digits = re.sub(r"\D", "", to)
         for message in self.sandbox.inbox():
-            if message["to"] == to or (message["channel"] == "phone" and re.sub(r"\D", "", message["to"]).endswith(digits[-9:])):
+            if message["to"] == to or (
+                message["channel"] == "phone" and re.sub(r"\D", "", message["to"]).endswith(digits[-9:])
+            ):
                 return str(message["code"])
         raise AssertionError("no code was sent")
 

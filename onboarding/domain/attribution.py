@@ -19,7 +19,7 @@ def clean(value: str) -> str:
 
 
 def read(query: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """The UTM values of a query string's pairs. Keys in any case; the first of duplicates wins; empty ones are left out."""
+    """The UTM values of a query string's pairs: keys in any case, the first of duplicates wins, no empty ones."""
     found: dict[str, str] = {}
     for key, value in query:
         name = key.lower()

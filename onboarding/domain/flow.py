@@ -83,9 +83,7 @@ class Notice(StrEnum):
     LEVEL = "level"
 
 
-IDENTITY_NOTICES = frozenset(
-    {Notice.EMAIL, Notice.PHONE, Notice.PHONE_AREA, Notice.COUNTRY, Notice.ACCOUNT_TYPE}
-)
+IDENTITY_NOTICES = frozenset({Notice.EMAIL, Notice.PHONE, Notice.PHONE_AREA, Notice.COUNTRY, Notice.ACCOUNT_TYPE})
 
 MAX_SENDS = 3  # codes per flow; the upstream itself allows 5 per recipient and half hour (docs/upstream.md)
 MAX_CODE_ATTEMPTS = 5  # codes evaluated per flow; the upstream voids a ticket after five wrong ones

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 DEFAULT = "default"  # the built-in partner, whose origins come from the settings
 
 _HOST = r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
-_ORIGIN = re.compile(rf"https://{_HOST}(?::\d{{1,5}})?|http://(?:{_HOST}\.)?localhost(?::\d{{1,5}})?|http://127\.0\.0\.1(?::\d{{1,5}})?")
+_ORIGIN = re.compile(
+    rf"https://{_HOST}(?::\d{{1,5}})?|http://(?:{_HOST}\.)?localhost(?::\d{{1,5}})?|http://127\.0\.0\.1(?::\d{{1,5}})?"
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,9 +22,7 @@ WRONG = "CUSTOMER_API_0000620"
 _DAY_MS = 86_400_000
 
 
-def check_answers(
-    path: Path, answers: dict[str, str], customer: Customer, state: State, *, final: bool
-) -> None:
+def check_answers(path: Path, answers: dict[str, str], customer: Customer, state: State, *, final: bool) -> None:
     """A draft may leave things out, but what it holds must be right."""
 
     def is_own_file(url: str) -> bool:

@@ -29,9 +29,7 @@ def only(body: Mapping[str, Any], allowed: Iterable[str]) -> None:
         raise Failure(ILLEGAL)
 
 
-def text(
-    body: Mapping[str, Any], name: str, *, required: bool = False, empty: str = EMPTY, limit: int = 500
-) -> str:
+def text(body: Mapping[str, Any], name: str, *, required: bool = False, empty: str = EMPTY, limit: int = 500) -> str:
     value = body.get(name)
     if value is not None and not isinstance(value, str):
         raise Failure(ILLEGAL)

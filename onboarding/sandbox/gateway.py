@@ -42,9 +42,7 @@ _GATEWAY_ROUTES: dict[str, Endpoint] = {
         registration.register, needed_headers=("version", "lang"), guard=registration.guard
     ),
     f"/login/{_CUSTOMER}.login": Endpoint(account.login),
-    f"/global/{_MESSAGE}.verifyCodeSend": Endpoint(
-        codes.send, versions=(*_VERSIONS, "0.0.2"), guard=codes.guard
-    ),
+    f"/global/{_MESSAGE}.verifyCodeSend": Endpoint(codes.send, versions=(*_VERSIONS, "0.0.2"), guard=codes.guard),
     f"/global/{_MESSAGE}.verifyCodeCheck": Endpoint(codes.check),
     f"/global/{_CUSTOMER}.checkStatus": Endpoint(account.check_status),
     f"/global/{_CUSTOMER}.checkCustomerExist": Endpoint(account.check_exists),

@@ -243,8 +243,7 @@ def sign(body: Mapping[str, Any], timestamp: int) -> str:
     pairs = {
         key: str(value)
         for key, value in body.items()
-        if (isinstance(value, str) and value)
-        or (isinstance(value, (int, float)) and not isinstance(value, bool))
+        if (isinstance(value, str) and value) or (isinstance(value, (int, float)) and not isinstance(value, bool))
     }
     names = sorted(pairs, key=lambda name: name.encode("utf-16-be"))
     joined = "&".join([f"timestamp={timestamp}", *(f"{name}={pairs[name]}" for name in names)])

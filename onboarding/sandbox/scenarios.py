@@ -32,9 +32,7 @@ SCENARIOS = (
     Scenario("paths", "905", "level_1 is offered with two paths, P1 (documents) and P2 (bank card)."),
     Scenario("levels", "906", "Three levels; each must pass before the next is accepted (0000616)."),
     Scenario("all", "907", "An element of every kind, an unknown one and all document images."),
-    Scenario(
-        "rejected", "908", "The first submission of level_1 is rejected with a reason, the second passes."
-    ),
+    Scenario("rejected", "908", "The first submission of level_1 is rejected with a reason, the second passes."),
     Scenario("enterprise", "909", "Enterprise accounts get all five company forms instead of two."),
     Scenario("notoken", "910", "The reply to the registration holds no session token."),
     Scenario("weak", "911", "The first password is called too weak (0000139), any later one is taken."),

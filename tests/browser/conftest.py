@@ -65,9 +65,7 @@ def control() -> Iterator[ControlSite]:
 
 
 @pytest.fixture
-def walk(
-    browser: Browser, server: Server, sandbox: Sandbox, request: pytest.FixtureRequest
-) -> Iterator[Walk]:
+def walk(browser: Browser, server: Server, sandbox: Sandbox, request: pytest.FixtureRequest) -> Iterator[Walk]:
     """Makes a walker: `walk()` in a fresh desktop context, `walk(PHONE)` on a phone, `walk(context=…)` in a given one.
 
     `album=True` photographs every step into the ignored folder `shots`.

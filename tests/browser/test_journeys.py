@@ -135,6 +135,7 @@ def test_the_worlds_are_what_they_say(profiles: Profiles, control: ControlSite) 
 
 def told(walker: Walker) -> list[dict[str, Any]]:
     """The events on the partner's page, in their order, as the page wrote them down."""
+    expect(walker.page.locator("#events")).to_contain_text("onboarding:done")
     lines = (walker.page.locator("#events").text_content() or "").splitlines()
     found = []
     for line in lines:
@@ -147,7 +148,16 @@ def told(walker: Walker) -> list[dict[str, Any]]:
 def nothing_personal(events: list[dict[str, Any]], walker: Walker) -> None:
     """Events name steps, a reference and the customer number; nothing that the customer gave."""
     text = json.dumps(events)
-    secrets = [walker.to, PASSWORD, hashlib.md5(PASSWORD.encode()).hexdigest(), walker.code(), "Ann", "E12345678", "1990-05", "/f/"]
+    secrets = [
+        walker.to,
+        PASSWORD,
+        hashlib.md5(PASSWORD.encode()).hexdigest(),
+        walker.code(),
+        "Ann",
+        "E12345678",
+        "1990-05",
+        "/f/",
+    ]
     assert [secret for secret in secrets if secret in text] == []
     known = {
         "ready": set(), "resize": {"height"}, "step": {"step", "level"}, "registered": {"customerNo"},
@@ -175,16 +185,18 @@ def frame_fits(walker: Walker) -> int:
     frame = walker.page.frames[1]
     frame.wait_for_function("() => document.documentElement.scrollHeight <= window.innerHeight + 1")
     # …and not a screenful higher than that
-    frame.wait_for_function(
-        "() => window.innerHeight - document.documentElement.getBoundingClientRect().height < 40"
-    )
+    frame.wait_for_function("() => window.innerHeight - document.documentElement.getBoundingClientRect().height < 40")
     return int(frame.evaluate("window.innerHeight"))
 
 
 def test_a_customer_registers_inside_a_partners_page_where_third_party_cookies_are_blocked(
     walk: Walk, profiles: Profiles, framed: Server, partner: PartnerSite
 ) -> None:
-    walker = walk(context=profiles(THIRD_PARTY_BLOCKED), url=partner.url, album=True).open("/", **UTM, secret="mine").inside()
+    walker = (
+        walk(context=profiles(THIRD_PARTY_BLOCKED), url=partner.url, album=True)
+        .open("/", **UTM, secret="mine")
+        .inside()
+    )
     walker.identify(email=fresh_email())
     heights = {"password": frame_fits(walker)}
     walker.password(PASSWORD)
@@ -217,6 +229,7 @@ def test_a_bare_frame_without_the_script_works_and_tells_the_same(
     walker.register(email=fresh_email(), password=PASSWORD).level()
     told_done(walker)
     registered_right(walker, mobile=False, password=PASSWORD)
+    walker.page.wait_for_function("heard.some(([, message]) => message.type === 'done')")
     heard = walker.page.evaluate("heard")
     assert {origin for origin, _ in heard} == {framed.url}
     events = [message for _, message in heard]
@@ -226,7 +239,9 @@ def test_a_bare_frame_without_the_script_works_and_tells_the_same(
     walker.watch.is_clean()
 
 
-def test_a_stranger_may_not_frame_the_page(walk: Walk, profiles: Profiles, control: ControlSite, framed: Server) -> None:
+def test_a_stranger_may_not_frame_the_page(
+    walk: Walk, profiles: Profiles, control: ControlSite, framed: Server
+) -> None:
     """The control site is `localhost` as well, on another port: another origin than the partner's."""
     walker = walk(context=profiles(THIRD_PARTY_BLOCKED), url=control.url("", "localhost"))
     walker.open("/parent", src=framed.url + "/p/default/")

@@ -50,9 +50,7 @@ ALL_BLOCKED = {"profile": {"cookie_controls_mode": 0, "default_content_setting_v
 # A content setting, as a person would make it: Playwright's own switch sometimes misses <noscript> inside a frame.
 NO_SCRIPT = {"profile": {"cookie_controls_mode": 0, "default_content_setting_values": {"javascript": 2}}}
 
-PHONE_AGENT = (
-    "Mozilla/5.0 (Linux; Android 14; Pixel 7) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Mobile Safari/537.36"
-)
+PHONE_AGENT = "Mozilla/5.0 (Linux; Android 14; Pixel 7) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Mobile Safari/537.36"
 PHONE: dict[str, Any] = {
     "viewport": {"width": 390, "height": 844},
     "is_mobile": True,
@@ -206,7 +204,9 @@ class Walker:
         if self.album:
             self.album.mkdir(parents=True, exist_ok=True)
             self._taken += 1
-            self.page.screenshot(path=self.album / f"{self._taken:02}-{name}.png", full_page=True)
+            # A whole page with a foreign frame in it loses the next click: the browser's map of frames is stale then.
+            whole = self.root is self.page
+            self.page.screenshot(path=self.album / f"{self._taken:02}-{name}.png", full_page=whole)
 
     def field(self, label: str) -> Any:
         return self.root.get_by_label(label, exact=True)

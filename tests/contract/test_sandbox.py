@@ -497,9 +497,7 @@ def test_a_concurrent_duplicate_is_told_so_at_once(up: Upstream) -> None:
 
 def signature(body: dict[str, Any], stamp: int) -> str:
     chosen = {
-        key: value
-        for key, value in body.items()
-        if type(value) in (int, float) or (type(value) is str and value)
+        key: value for key, value in body.items() if type(value) in (int, float) or (type(value) is str and value)
     }
     text = f"timestamp={stamp}&" + "&".join(f"{key}={chosen[key]}" for key in sorted(chosen))
     return hashlib.md5(text.encode()).hexdigest().upper()
@@ -508,9 +506,7 @@ def signature(body: dict[str, Any], stamp: int) -> str:
 def encoded(body: dict[str, Any], stamp: int) -> str:
     """What encodeURIComponent makes of the JSON text."""
     whole = body | {"timestamp": stamp}
-    text = json.dumps(
-        {"signature": signature(whole, stamp)} | whole, separators=(",", ":"), ensure_ascii=False
-    )
+    text = json.dumps({"signature": signature(whole, stamp)} | whole, separators=(",", ":"), ensure_ascii=False)
     return quote(text, safe="-_.!~*'()")
 
 
@@ -518,11 +514,7 @@ def seal(body: dict[str, Any], stamp: int, public_key: str, size: int = 100) -> 
     key: Any = load_der_public_key(base64.b64decode(public_key))
     text = encoded(body, stamp)
     pieces = [text[at : at + size].encode() for at in range(0, len(text), size)]
-    return {
-        "data": ",".join(
-            base64.b64encode(key.encrypt(piece, padding.PKCS1v15())).decode() for piece in pieces
-        )
-    }
+    return {"data": ",".join(base64.b64encode(key.encrypt(piece, padding.PKCS1v15())).decode() for piece in pieces)}
 
 
 EXAMPLE: dict[str, Any] = {
@@ -1029,9 +1021,7 @@ def test_the_partner_page_embeds_the_script_and_passes_on_only_utm(sandbox: Sand
         assert '<script src="http://127.0.0.1:8000/embed.js" async></script>' in page
         assert 'data-lang="zh-HK"' in requests.get(f"{partner.url}/?lang=zh-HK", timeout=5).text
         assert "onload" not in requests.get(f'{partner.url}/?lang="onload=1', timeout=5).text
-        plain = requests.get(
-            f"{partner.url}/plain?utm_source=news+letter&email=ann@example.org", timeout=5
-        ).text
+        plain = requests.get(f"{partner.url}/plain?utm_source=news+letter&email=ann@example.org", timeout=5).text
         assert 'src="http://127.0.0.1:8000/p/default/?utm_source=news+letter"' in plain
         assert 'allow="camera; otp-credentials; clipboard-write"' in plain
 
@@ -1053,9 +1043,7 @@ def test_the_command_refuses_without_debug_and_stops_on_interrupt() -> None:
     start = [sys.executable, "-c", COMMAND]
     refused = subprocess.run(start, capture_output=True, text=True, timeout=20, check=False)
     assert refused.returncode != 0 and "--yes-really" in refused.stderr and "Traceback" not in refused.stderr
-    process = subprocess.Popen(
-        [*start, "--yes-really"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    process = subprocess.Popen([*start, "--yes-really"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     guard = threading.Timer(15, process.kill)
     guard.start()
     assert process.stdout is not None

@@ -75,7 +75,9 @@ def test_any_way_of_writing_a_phone_number_is_understood(
     assert sandbox.inbox()[0]["to"] == " ".join(sent)
 
 
-@pytest.mark.parametrize("typed", ["{0} ", "{1} {2}", "{1}-{2}", "Your code is {0}. It is valid for 30 minutes, for you only."])
+@pytest.mark.parametrize(
+    "typed", ["{0} ", "{1} {2}", "{1}-{2}", "Your code is {0}. It is valid for 30 minutes, for you only."]
+)
 def test_a_code_is_understood_however_it_is_pasted(customer: Customer, typed: str) -> None:
     customer.identify()
     customer.password()
@@ -123,7 +125,9 @@ def test_the_identifier_is_corrected_in_place_and_everything_else_is_kept(custom
     shown = customer.get(url, change="email")
     assert (shown.step, shown.value("email"), shown.value("country")) == ("identify", customer.sent["email"], "GB")
     customer.sent["email"] = right
-    shown = customer.post(url + "identify/", {"channel": "email", "email": right, "country": "GB", "account_type": "individual"})
+    shown = customer.post(
+        url + "identify/", {"channel": "email", "email": right, "country": "GB", "account_type": "individual"}
+    )
     assert (shown.step, customer.flow_url) == ("verify", url)
     assert right in shown.text
     assert customer.verify().step == "level"
@@ -181,7 +185,9 @@ def test_a_stale_tab_cannot_answer_the_next_level(customer: Customer) -> None:
     assert (shown.status, shown.step) == (409, "level")
 
 
-@pytest.mark.parametrize("step", ["password", "verify", "path", "level", "identify", "resend", "delete", "language", "status", "done"])
+@pytest.mark.parametrize(
+    "step", ["password", "verify", "path", "level", "identify", "resend", "delete", "language", "status", "done"]
+)
 def test_every_address_below_a_flow_leads_to_the_current_step(customer: Customer, step: str) -> None:
     customer.identify()
     url = customer.flow_url
@@ -206,13 +212,20 @@ def test_an_expired_flow_says_so_and_starts_again_with_its_attribution(
     server = start_server(FLOW_IDLE_MINUTES="1")
     customer = Customer(server, sandbox)
     customer.identify(query={"utm_source": "kept & right"})
-    server.manage("shell", "-c", "from onboarding.models import Flow; from django.utils import timezone; Flow.objects.update(expires_at=timezone.now())")
+    age_flows(server, "expires_at")
     for shown in (customer.get(customer.flow_url), customer.post(customer.flow_url + "password/", {"skip": "1"})):
         assert (shown.status, shown.problem) == (410, "expired")
     way = re.search(r'class="primary" href="([^"]+)"', customer.shown.text)
     assert way is not None
     assert "utm_source=kept+%26+right" in way.group(1).replace("&amp;", "&")
     assert customer.sent["email"] not in customer.shown.text
+
+
+def age_flows(server: Server, column: str) -> None:
+    """Makes the moment in this column of every flow now."""
+    imports = "from django.utils import timezone; from onboarding.models import Flow"
+    code = f"{imports}; Flow.objects.update({column}=timezone.now())"
+    server.manage("shell", "-c", code)
 
 
 FOREIGN = [
@@ -230,7 +243,11 @@ def test_a_post_from_a_foreign_page_is_refused(customer: Customer, sandbox: Sand
     customer.identify()
     customer.password()
     code = customer.code()
-    for path, data in (("/", customer.sent), (customer.flow_url + "verify/", {"code": code}), (customer.flow_url + "delete/", {})):
+    for path, data in (
+        ("/", customer.sent),
+        (customer.flow_url + "verify/", {"code": code}),
+        (customer.flow_url + "delete/", {}),
+    ):
         shown = customer.post(path, data, **headers)
         assert (shown.status, shown.problem) == (403, "not-allowed")
     customer.get("/")
@@ -250,15 +267,19 @@ def test_data_is_deleted_at_once_when_the_customer_says_so(customer: Customer) -
     shown = customer.post(url + "delete/", {})
     assert (shown.step, "Your data has been deleted." in shown.text) == ("identify", True)
     assert customer.get(url).status == 404
-    result = customer.server.manage("shell", "-c", f"from onboarding.models import Flow; print(Flow.objects.order_by('-pk')[0].personal)")
+    result = customer.server.manage(
+        "shell", "-c", "from onboarding.models import Flow; print(Flow.objects.order_by('-pk')[0].personal)"
+    )
     assert result.stdout.strip().endswith("{}")
 
 
-def test_purge_deletes_what_is_past_retention_and_nothing_else(start_server: Callable[..., Server], sandbox: Sandbox) -> None:
+def test_purge_deletes_what_is_past_retention_and_nothing_else(
+    start_server: Callable[..., Server], sandbox: Sandbox
+) -> None:
     server = start_server(PASSWORD_STEP="off")
     old, new = Customer(server, sandbox), Customer(server, sandbox)
     old.register()
-    server.manage("shell", "-c", "from onboarding.models import Flow; from django.utils import timezone; Flow.objects.update(purge_at=timezone.now())")
+    age_flows(server, "purge_at")
     new.register()
     assert "1 flows purged" in server.manage("purge").stdout
     assert old.get(old.flow_url).status == 404
@@ -301,9 +322,16 @@ def test_a_wrong_answer_in_a_level_is_said_at_its_field_and_nothing_is_lost(
 
 @pytest.mark.parametrize(
     ("content", "kind"),
-    [(b"", "empty"), (b"hello", "text"), (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "svg"), (b"\xff\xd8\xff\xe0" + b"\0" * 50, "cut")],
+    [
+        (b"", "empty"),
+        (b"hello", "text"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "svg"),
+        (b"\xff\xd8\xff\xe0" + b"\0" * 50, "cut"),
+    ],
 )
-def test_a_file_that_is_no_picture_is_refused_with_a_sentence(customer: Customer, sandbox: Sandbox, content: bytes, kind: str) -> None:
+def test_a_file_that_is_no_picture_is_refused_with_a_sentence(
+    customer: Customer, sandbox: Sandbox, content: bytes, kind: str
+) -> None:
     customer.register()
     before = sum(call["path"].endswith("/upload") for call in sandbox.calls())
     shown = customer.level(files={"el-proof_of_passpord": ("passport.jpg", content, "image/jpeg")})
@@ -321,7 +349,9 @@ def test_a_missing_picture_is_asked_for_and_pictures_of_other_documents_are_not(
 
 def test_a_picture_over_the_limit_is_told_its_size(customer: Customer) -> None:
     customer.register()
-    shown = customer.level(files={"el-proof_of_passpord": ("big.png", picture() + b"\0" * (11 * 1024 * 1024), "image/png")})
+    shown = customer.level(
+        files={"el-proof_of_passpord": ("big.png", picture() + b"\0" * (11 * 1024 * 1024), "image/png")}
+    )
     assert shown.status == 422
     assert "11.0 MB" in shown.summary[0]
 
@@ -360,7 +390,10 @@ def test_the_fragment_is_the_main_part_of_the_full_page(customer: Customer) -> N
     full = customer.get(customer.flow_url).text
     customer.headers = {"HX-Request": "true"}
     fragment = customer.get(customer.flow_url).text
-    assert full[full.index("<main") : full.index("</main>")] == fragment[fragment.index("<main") : fragment.index("</main>")]
+    assert (
+        full[full.index("<main") : full.index("</main>")]
+        == fragment[fragment.index("<main") : fragment.index("</main>")]
+    )
 
 
 @pytest.mark.parametrize("tag", ["ratelimit", "waf"])
@@ -383,7 +416,9 @@ def test_an_upstream_that_refuses_before_work_gives_the_busy_page(customer: Cust
         assert shown.step == "level"
 
 
-def test_a_dead_upstream_leaves_the_first_page_and_gives_the_busy_page(start_server: Callable[..., Server], sandbox: Sandbox) -> None:
+def test_a_dead_upstream_leaves_the_first_page_and_gives_the_busy_page(
+    start_server: Callable[..., Server], sandbox: Sandbox
+) -> None:
     server = start_server(upstream="http://127.0.0.1:9/api", PASSWORD_STEP="off")
     customer = Customer(server, sandbox)
     shown = customer.get("/")

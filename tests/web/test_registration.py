@@ -53,10 +53,14 @@ def test_every_header_and_field_of_the_register_call_is_right(
         "Chrome/140.0.0.0 Mobile Safari/537.36",
         "Accept-Language": "en-GB",
     }
-    customer.register(password=password, account_type=account_type, query={**UTM, "b_superiorAgent": "A-77"}, **{channel: name})
+    customer.register(
+        password=password, account_type=account_type, query={**UTM, "b_superiorAgent": "A-77"}, **{channel: name}
+    )
     entry = registration(sandbox, name)
     body, headers = entry["body"], entry["headers"]
-    (code_call,) = [c for c in sandbox.calls() if c["biz_type"].endswith("verifyCodeSend") and name in c["body"]["toUser"]]
+    (code_call,) = [
+        c for c in sandbox.calls() if c["biz_type"].endswith("verifyCodeSend") and name in c["body"]["toUser"]
+    ]
     expected = {
         "type": 1 if channel == "email" else 2,
         "loginName": name,
@@ -146,7 +150,9 @@ def test_the_same_landing_with_another_answer_is_another_flow(customer: Customer
     assert customer.flow_url != first
 
 
-def test_twenty_final_posts_at_once_register_once_and_lead_to_the_same_page(customer: Customer, sandbox: Sandbox) -> None:
+def test_twenty_final_posts_at_once_register_once_and_lead_to_the_same_page(
+    customer: Customer, sandbox: Sandbox
+) -> None:
     email = fresh_email("slow")
     customer.identify(email=email)
     customer.password()
@@ -196,7 +202,11 @@ def test_an_unknown_outcome_is_asked_again_with_the_same_key(customer: Customer,
     if shown.step == "status":
         assert shown.reference in shown.text
     assert customer.wait(20).step == "level"
-    keys = {c["headers"]["idempotency-key"] for c in sandbox.calls() if c["biz_type"].endswith(".register") and c["body"]["loginName"] == email}
+    keys = {
+        c["headers"]["idempotency-key"]
+        for c in sandbox.calls()
+        if c["biz_type"].endswith(".register") and c["body"]["loginName"] == email
+    }
     assert len(keys) == 1
     registration(sandbox, email)
 
@@ -220,7 +230,7 @@ def test_settle_resolves_the_registration_of_a_customer_who_left(
 def test_the_status_step_moves_on_by_itself_when_it_is_looked_at(customer: Customer) -> None:
     shown = customer.register(email=fresh_email("error500"))
     assert shown.step == "status"
-    assert "<noscript><meta http-equiv=\"refresh\"" in shown.text
+    assert '<noscript><meta http-equiv="refresh"' in shown.text
     assert customer.wait().step == "level"
 
 
@@ -228,7 +238,9 @@ def test_the_status_step_moves_on_by_itself_when_it_is_looked_at(customer: Custo
 def test_a_definite_no_is_a_page_with_a_way_on(customer: Customer, tag: str, problem: str) -> None:
     shown = customer.register(email=fresh_email(tag))
     assert (shown.step, shown.problem) == ("problem", problem)
-    assert ("https://trading.example/sign-in" if problem == "exists" else "https://trading.example/support") in shown.text
+    assert (
+        "https://trading.example/sign-in" if problem == "exists" else "https://trading.example/support"
+    ) in shown.text
 
 
 def test_an_existing_customer_is_not_betrayed_before_the_code(customer: Customer) -> None:
@@ -297,7 +309,10 @@ def test_three_levels_are_filled_in_one_after_the_other(customer: Customer, sand
         seen.append(shown.level)
         names = re.findall(r'<input id="el-\d+" name="(el-[^"]+)" type="(\w+)"', shown.text)
         data = {name: "1990-05-17" if kind == "date" else "Ann Example" for name, kind in names if kind != "file"}
-        files = {name: ("p.png", picture(), "image/png") for name, kind in re.findall(r'name="(el-[^"]+)" type="(file)"', shown.text)}
+        files = {
+            name: ("p.png", picture(), "image/png")
+            for name, kind in re.findall(r'name="(el-[^"]+)" type="(file)"', shown.text)
+        }
         data |= {"level": shown.level, "el-id_card_type-kind": "passport", "el-id_card_type-number": "E12345678"}
         shown = customer.post(customer.flow_url + "level/", data, files=files)
         assert shown.status == 200, (shown.level, shown.summary)

@@ -27,9 +27,11 @@ class Command(BaseCommand):
             sandbox = Sandbox(port=sandbox_port).start()
             partner = PartnerSite(port=partner_port, onboarding_url=os.environ["PUBLIC_URL"]).start()
         except OSError as exc:
-            raise CommandError(f"A port is taken ({exc}). Set PORT, SANDBOX_PORT and PARTNER_PORT to free ones.") from exc
+            raise CommandError(
+                f"A port is taken ({exc}). Set PORT, SANDBOX_PORT and PARTNER_PORT to free ones."
+            ) from exc
         server = subprocess.Popen(serve_command(port), start_new_session=True)  # noqa: S603 (our own arguments)
-        settle = subprocess.Popen([sys.executable, "manage.py", "settle", "--loop"], start_new_session=True)  # noqa: S603
+        settle = subprocess.Popen([sys.executable, "manage.py", "settle", "--loop"], start_new_session=True)
         self.stdout.write(
             f"\n  The front end       http://127.0.0.1:{port}/\n"
             f"  Sandbox and inbox   http://127.0.0.1:{sandbox_port}/inbox   (scenarios: /scenarios)\n"
@@ -55,5 +57,6 @@ def serve_command(port: int) -> list[str]:
     """The production server, small: one worker with blocking threads."""
     return [
         sys.executable, "-m", "granian", "--interface", "wsgi", "--host", "127.0.0.1", "--port", str(port),
-        "--workers", "1", "--blocking-threads", "32", "--log-level", "warning", "--no-access-log", "onboarding.wsgi:application",
+        "--workers", "1", "--blocking-threads", "32", "--log-level", "error", "--no-access-log",
+        "onboarding.wsgi:application",
     ]  # fmt: skip

@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand
 from django.db import close_old_connections
 from django.utils import timezone
 
-from onboarding import services
+from onboarding import housekeeping
 
 
 class Command(BaseCommand):
@@ -23,7 +23,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             while True:
-                self.stdout.write(f"{services.purge(now=timezone.now())} flows purged")
+                self.stdout.write(f"{housekeeping.purge(now=timezone.now())} flows purged")
                 if not options["loop"]:
                     return
                 close_old_connections()

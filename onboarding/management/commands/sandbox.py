@@ -16,7 +16,7 @@ from onboarding.sandbox.server import Sandbox
 
 class Command(BaseCommand):
     help = "Runs the sandbox: a stand-in for the upstream, with an inbox for the codes that it sends."
-    requires_system_checks: list[str] = []  # noqa: RUF012 (Django's own declaration)
+    requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--port", type=int, default=8100)
@@ -30,9 +30,7 @@ class Command(BaseCommand):
         try:
             sandbox.bind()
         except OSError as exc:
-            raise CommandError(
-                f"Cannot listen on {options['host']}:{options['port']}: {exc.strerror}."
-            ) from exc
+            raise CommandError(f"Cannot listen on {options['host']}:{options['port']}: {exc.strerror}.") from exc
         for name, path in (("API", "/api"), ("Inbox", "/inbox"), ("Scenarios", "/scenarios")):
             self.stdout.write(f"{name + ':':<11}{sandbox.url}{path}")
         self.stdout.write("Stop with Ctrl-C.")

@@ -9,7 +9,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 from django.db import close_old_connections
 
-from onboarding import services
+from onboarding import housekeeping
 from onboarding.domain.flow import Progress
 
 
@@ -33,8 +33,8 @@ class Command(BaseCommand):
 
     def one_round(self, *, quiet: bool) -> int:
         """Gives the number of submissions that are still open."""
-        submissions = services.pending_submissions()
-        settled = [services.settle(submission) for submission in submissions]
+        submissions = housekeeping.pending_submissions()
+        settled = [housekeeping.settle(submission) for submission in submissions]
         left = sum(s.progress in (Progress.SENT, Progress.UNKNOWN) for s in settled)
         if submissions or not quiet:
             self.stdout.write(f"{len(submissions) - left} settled, {left} still unknown")

@@ -1,0 +1,111 @@
+"""What every customer page does before its view: no cookie, no foreign POST, no oversized body, the flow found.
+
+Upstream errors that a view does not answer itself become pages here, each with a way on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+from django.utils import timezone, translation
+from django.views.decorators.csrf import csrf_exempt
+
+from onboarding import embedding, i18n, pages, partners, services
+from onboarding.domain.flow import Step
+from onboarding.domain.partner import Partner
+from onboarding.forms import VerifyForm
+from onboarding.models import Flow
+from onboarding.upstream.errors import SessionEnded, UpstreamError, UpstreamUnavailable
+
+SMALL_BODY = 64 * 1024  # bytes; only a level carries pictures
+View = Callable[..., HttpResponse]
+
+
+def customer_page(view: View) -> View:
+    """No cookie, no foreign POST, no oversized body, and every upstream error as a page with a way on."""
+
+    @csrf_exempt
+    @wraps(view)
+    def guarded(request: HttpRequest, **kwargs: Any) -> HttpResponse:
+        with translation.override(i18n.negotiate((), request.headers.get("Accept-Language", ""))):
+            if request.method not in ("GET", "HEAD", "POST"):
+                return pages.problem(request, "not-allowed", 405)
+            if embedding.is_foreign(request):
+                return pages.problem(request, "not-allowed", 403)
+            most = settings.BODY_MAX_BYTES if kwargs.get("step") == Step.LEVEL else SMALL_BODY
+            if _length(request) > most:
+                return pages.problem(request, "not-allowed", 413, too_large=most // 1024 // 1024)
+            try:
+                return view(request, **kwargs)
+            except UpstreamUnavailable as exc:
+                return pages.problem(request, "busy", 503, retry_after=exc.retry_after or 10)
+            except services.LimitReached:
+                return pages.problem(request, "limited", 429, retry_after=1800)
+            except SessionEnded:
+                return see_other(pages.of(request).handle)
+            except UpstreamError:
+                return pages.problem(request, "unsupported", 503, retry_after=300)
+
+    return guarded
+
+
+def _length(request: HttpRequest) -> int:
+    """Bytes of the body as announced; Django reads no more than that."""
+    text = request.META.get("CONTENT_LENGTH") or "0"
+    return int(text) if text.isascii() and text.isdigit() else 0
+
+
+def with_flow(view: View) -> View:
+    """Finds the flow behind the handle; 404 for none, 410 for one that expired or moved on."""
+
+    @wraps(view)
+    def found(request: HttpRequest, handle: str, **kwargs: Any) -> HttpResponse:
+        flow = services.find_flow(handle)
+        if flow is None:
+            return left_flow(request, handle)
+        partner = partners.find_partner(flow.partner) or Partner(flow.partner)
+        pages.set_page(request, flow=flow, handle=handle, partner=partner)
+        if services.is_expired(flow, timezone.now()):
+            return pages.problem(request, "expired", 410)
+        return view(request, flow=flow, handle=handle, **kwargs)
+
+    return found
+
+
+def posted(view: View) -> View:
+    """For views with an effect: a GET of their address has none and leads to the current step."""
+
+    @wraps(view)
+    def only_post(request: HttpRequest, flow: Flow, handle: str, **kwargs: Any) -> HttpResponse:
+        if request.method != "POST":
+            return see_other(handle)
+        return view(request, flow=flow, handle=handle, **kwargs)
+
+    return only_post
+
+
+def left_flow(request: HttpRequest, handle: str) -> HttpResponse:
+    """An address that a registration has left: worth nothing, except with the code that registered."""
+    flow = services.find_left_flow(handle)
+    if flow is None or services.is_expired(flow, timezone.now()):
+        return pages.problem(request, "not-found" if flow is None else "expired", 404 if flow is None else 410)
+    translation.activate(flow.language)
+    embedding.allow_framing(request, (partners.find_partner(flow.partner) or Partner("")).origins)
+    form = VerifyForm(request.POST) if request.method == "POST" else None
+    if form is not None and form.is_valid():
+        found = services.replayed_handle(handle=handle, code=form.cleaned_data["code"])
+        if found is not None:
+            return see_other(found)
+    return pages.problem(request, "expired", 410, left_url=reverse("answer", args=[handle, Step.VERIFY]))
+
+
+def see_other(handle: str) -> HttpResponse:
+    """On to the flow's current step, by GET."""
+    response = HttpResponse(status=303)
+    response["Location"] = reverse("flow", args=[handle])
+    return response

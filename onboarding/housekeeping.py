@@ -1,0 +1,89 @@
+"""The use cases of no customer: settle what is unknown, delete what is asked or due."""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime
+
+from django.db.models import Q
+from django.utils import timezone
+
+from onboarding.domain.flow import Outcome, Progress
+from onboarding.models import Flow, Submission, SubmissionKind
+from onboarding.services import PENDING_STATES, ensure_token
+from onboarding.submissions import Clock, lease, locked, perform
+from onboarding.upstream.errors import UpstreamError
+from onboarding.writes import WRITES
+
+log = logging.getLogger("onboarding.housekeeping")
+
+PENDING = Q(state__in=PENDING_STATES, kind__in=[SubmissionKind.REGISTER, SubmissionKind.LEVEL])
+
+
+def settle_flow(flow: Flow, *, clock: Clock = timezone.now) -> None:
+    """Asks again, with the same key, about each of the flow's writes whose outcome is unknown."""
+    for submission in flow.submissions.filter(PENDING).select_related("flow"):
+        settle(submission, clock=clock)
+
+
+def settle(submission: Submission, *, clock: Clock = timezone.now) -> Submission:
+    """One question about one unknown outcome; does not wait for a process that is asking already."""
+    now = clock()
+    if submission.progress is Progress.SENT and (submission.sent_at or now) > now - lease():
+        return submission
+    if not submission.payload:
+        log.error("submission of reference %s cannot be asked about: its key is lost", submission.flow.reference)
+        return submission
+    try:
+        submission = perform(submission, WRITES[submission.kind], clock=clock)
+    except UpstreamError as exc:
+        log.info("submission of reference %s is not settled: %s", submission.flow.reference, exc)
+        submission.refresh_from_db()
+    if submission.kind == SubmissionKind.REGISTER and submission.progress is Progress.ACCEPTED:
+        ensure_token(submission.flow)
+    return submission
+
+
+def pending_submissions() -> list[Submission]:
+    """Every registration or level whose outcome is unknown, oldest first."""
+    return list(Submission.objects.filter(PENDING).select_related("flow").order_by("sent_at"))
+
+
+def delete_data(*, flow: Flow, now: datetime) -> bool:
+    """Deletes the customer's data now; False while an outcome is open: it is then deleted once that is known."""
+    with locked(flow) as row:
+        if row.submissions.filter(PENDING).exists():
+            row.delete_asked = True
+            row.save(update_fields=["delete_asked"])
+            return False
+        _wipe(row, now)
+    return True
+
+
+def purge(*, now: datetime) -> int:
+    """Deletes personal data past retention, and what customers asked to delete; gives the number of flows.
+
+    Flows with an open outcome wait: the body is needed to ask about it, and a registration must not get lost.
+    """
+    due = Flow.objects.filter(Q(purge_at__lte=now) | Q(delete_asked=True), purged_at=None)
+    open_flows = Submission.objects.filter(PENDING).values("flow")
+    done = 0
+    for pk in due.exclude(pk__in=open_flows).values_list("pk", flat=True):
+        with locked(Flow(pk=pk)) as row:
+            _wipe(row, now)
+        done += 1
+    return done
+
+
+def _wipe(row: Flow, now: datetime) -> None:
+    """Leaves what counts (steps, times, campaign) and nothing of the person; the address is gone too."""
+    row.personal = {}
+    row.customer_no = row.customer_no if row.registered_at else ""
+    row.handle_digest = f"purged-{row.pk}"
+    row.next_handle_digest = row.previous_handle_digest = None
+    row.landing_digest = f"purged-{row.pk}"
+    row.delete_asked = False
+    row.purged_at = now
+    row.outcome = row.outcome or Outcome.DELETED
+    row.save()
+    row.submissions.update(payload={})

@@ -1,0 +1,142 @@
+"""The use cases after the registration: pictures, drafts, the submission of a level, the way on.
+
+The same rules as in services.py: lock shortly, write the intent down, call the upstream with no transaction open.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import BinaryIO
+from urllib.parse import quote
+
+from django.conf import settings
+from django.utils import timezone
+
+from onboarding import writes
+from onboarding.domain.flow import Progress, Visitor, open_levels
+from onboarding.gateway import upstream, upstream_language
+from onboarding.models import Flow, Submission, SubmissionKind
+from onboarding.services import PENDING_STATES, Rejected, ensure_token, state_of
+from onboarding.submissions import Clock, find, locked, perform, plan
+from onboarding.upstream.client import Call
+from onboarding.upstream.errors import OutcomeUnknown, Refused, SessionEnded, UpstreamUnavailable
+from onboarding.writes import WRITES
+
+
+def choose_path(*, flow: Flow, level: str, path: str, now: datetime) -> None:
+    with locked(flow) as row:
+        row.personal = {**row.personal, "paths": {**(row.personal.get("paths") or {}), level: path}}
+        row.touch(now)
+        row.save()
+
+
+def uploads_of(flow: Flow, level: str) -> dict[str, dict[str, str]]:
+    """Element code → {url, name} of the pictures that the upstream took for this level."""
+    return dict((flow.personal.get("uploads") or {}).get(level) or {})
+
+
+def draft_of(flow: Flow, level: str) -> dict[str, str]:
+    """What was entered on this level before, by form field."""
+    return dict((flow.personal.get("drafts") or {}).get(level) or {})
+
+
+def keep_draft(*, flow: Flow, level: str, draft: Mapping[str, str], now: datetime) -> Flow:
+    """Keeps what was entered, right or wrong, so that neither a refusal nor a bad network loses it."""
+    with locked(flow) as row:
+        row.personal = {**row.personal, "drafts": {**(row.personal.get("drafts") or {}), level: dict(draft)}}
+        row.touch(now)
+        row.save()
+    return row
+
+
+def upload_picture(
+    *, flow: Flow, level: str, element: str, content: BinaryIO, content_type: str, shown_name: str, visitor: Visitor,
+    now: datetime,
+) -> Flow:  # fmt: skip
+    """Passes one picture on to the upstream and remembers its address there: an error elsewhere must not lose it.
+
+    Raises Rejected, or UpstreamUnavailable when there was no answer (sending it again is safe).
+    """
+    call = Call(
+        lang=upstream_language(flow.language),
+        token=flow.personal.get("token", ""),
+        client_address=visitor.address,
+    )
+    name = "picture." + content_type.rpartition("/")[2]  # the customer's own file name is nobody's business
+    try:
+        url = upstream().upload(content, name, content_type, call)
+    except Refused as exc:
+        raise Rejected(exc.code, exc.field.value) from exc
+    except OutcomeUnknown as exc:
+        raise UpstreamUnavailable(exc.code, trace=exc.trace, retry_after=5) from exc
+    except SessionEnded:
+        _drop_token(flow)
+        ensure_token(flow)
+        raise
+    with locked(flow) as row:
+        uploads = dict(row.personal.get("uploads") or {})
+        uploads[level] = {**uploads.get(level, {}), element: {"url": url, "name": shown_name[:100]}}
+        row.personal = {**row.personal, "uploads": uploads}
+        row.touch(now)
+        row.save()
+    return row
+
+
+def _drop_token(flow: Flow) -> None:
+    with locked(flow) as row:
+        row.personal = {**row.personal, "token": ""}
+        row.save()
+
+
+def submit_level(
+    *, flow: Flow, level: str, path: str, answers: list[tuple[str, str]], visitor: Visitor, clock: Clock = timezone.now
+) -> None:
+    """Submits a level's answers, encoded as the upstream wants them, once. Raises Rejected for a definite refusal.
+
+    When the session has ended we log in again if we can and send once more; else the flow ends with the way to sign in.
+    """
+    for _ in range(2):
+        submission = perform(
+            _intend_level(flow, level, path, answers, visitor, clock()), WRITES[SubmissionKind.LEVEL], clock=clock
+        )
+        if submission.progress is not Progress.REJECTED:
+            return
+        if submission.field:
+            raise Rejected(submission.code, submission.field)
+        ensure_token(flow)
+        if not Flow.objects.get(pk=flow.pk).personal.get("token"):
+            return
+
+
+def await_level(*, flow: Flow, level: str, clock: Clock = timezone.now) -> None:
+    """Waits for a level's answer that is on its way; asks again under the same key when its outcome is unknown."""
+    submission = find(flow, SubmissionKind.LEVEL, level)
+    if submission is not None and submission.progress in PENDING_STATES:
+        perform(submission, WRITES[SubmissionKind.LEVEL], clock=clock)
+
+
+def _intend_level(
+    flow: Flow, level: str, path: str, answers: list[tuple[str, str]], visitor: Visitor, now: datetime
+) -> Submission:
+    with locked(flow) as row:
+        before = find(row, SubmissionKind.LEVEL, level)
+        if before is not None and before.progress not in (Progress.REJECTED, Progress.PLANNED):
+            return before
+        payload = writes.level_payload(row, level, path, answers, visitor)
+        if before is not None and before.progress is Progress.PLANNED and writes.same_request(before.payload, payload):
+            return before
+        row.touch(now)
+        row.save()
+        return plan(row, SubmissionKind.LEVEL, payload, now=now, level=level, before=before)
+
+
+def levels_left(flow: Flow) -> int:
+    """How many levels are still to be filled in."""
+    return len(open_levels(state_of(flow)))
+
+
+def continue_address(flow: Flow) -> str:
+    """Where the trading platform takes over, with the session token in it: never put this into a page or a log."""
+    address: str = settings.CONTINUE_URL.replace("{lang}", upstream_language(flow.language))
+    return address.replace("{token}", quote(flow.personal.get("token", ""), safe=""))

@@ -1,0 +1,88 @@
+"""The steps after the registration: the choice of a path, and the level's form with its pictures."""
+
+from __future__ import annotations
+
+from typing import BinaryIO, cast
+
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from onboarding import dictionaries, i18n, level_services, pages, services, visitor
+from onboarding.domain.flow import Position, Step
+from onboarding.guards import see_other
+from onboarding.kyc_forms import LevelForm, Question
+from onboarding.models import Flow
+from onboarding.pictures import picture_type
+
+
+def answer_path(request: HttpRequest, flow: Flow, handle: str, here: Position) -> HttpResponse:
+    chosen = request.POST.get("path", "")
+    if here.level is None or here.level.path(chosen) is None:
+        level = here.level.code if here.level else ""
+        errors = [("id_path_0", _("Choose one of the ways."))]
+        return pages.render(request, Step.PATH, {"position": here}, status=422, level=level, errors=errors)
+    level_services.choose_path(flow=flow, level=here.level.code, path=chosen, now=timezone.now())
+    return see_other(handle)
+
+
+def level_form(flow: Flow, here: Position, request: HttpRequest | None = None) -> LevelForm:
+    level = here.level.code if here.level else ""
+    return LevelForm(
+        here.path.elements if here.path else (),
+        documents=dictionaries.document_kinds(flow.language),
+        uploads=level_services.uploads_of(flow, level),
+        data=request.POST if request else level_services.draft_of(flow, level),
+        files=request.FILES if request else None,
+    )
+
+
+def show_level(
+    request: HttpRequest, flow: Flow, here: Position, form: LevelForm, *, status: int = 200, errors: pages.Errors = ()
+) -> HttpResponse:
+    level = here.level.code if here.level else ""
+    context = {
+        "form": form,
+        "heading": pages.level_heading(here),
+        "left": level_services.levels_left(flow),
+    }
+    return pages.render(request, Step.LEVEL, context, status=status, level=level, errors=[*form.errors, *errors])
+
+
+def answer_level(request: HttpRequest, flow: Flow, handle: str, here: Position) -> HttpResponse:
+    if here.level is None or here.path is None or request.POST.get("level", here.level.code) != here.level.code:
+        raise services.StepOver
+    form = level_form(flow, here, request)
+    form.check()
+    flow = level_services.keep_draft(flow=flow, level=here.level.code, draft=form.entered, now=timezone.now())
+    for question in form.new_pictures():
+        flow = _pass_on(request, flow, here.level.code, question)
+    if form.errors:
+        return show_level(request, flow, here, form, status=422)
+    try:
+        level_services.submit_level(
+            flow=flow, level=here.level.code, path=here.path.code, answers=form.answers(), visitor=visitor.read(request)
+        )
+    except services.Rejected as exc:
+        return show_level(request, flow, here, form, status=422, errors=[("", i18n.refusal(exc.code, exc.field))])
+    return see_other(handle)
+
+
+def _pass_on(request: HttpRequest, flow: Flow, level: str, question: Question) -> Flow:
+    """One picture on to the upstream; a refusal stands at its question."""
+    assert question.file is not None  # noqa: S101 (new_pictures() gives no others)
+    try:
+        flow = level_services.upload_picture(
+            flow=flow,
+            level=level,
+            element=question.element.code,
+            content=cast(BinaryIO, question.file.file),
+            content_type=picture_type(question.file) or "",
+            shown_name=question.file.name or "",
+            visitor=visitor.read(request),
+            now=timezone.now(),
+        )
+        question.upload = level_services.uploads_of(flow, level)[question.element.code]
+    except services.Rejected as exc:
+        question.errors[""] = i18n.refusal(exc.code, exc.field)
+    return flow

@@ -1,0 +1,143 @@
+"""The first page of a partner, and the identify step wherever it is shown: nothing is stored before the first POST."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from django.conf import settings
+from django.http import Http404, HttpRequest, HttpResponse
+from django.urls import reverse
+from django.utils import timezone, translation
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _
+
+from onboarding import dictionaries, i18n, pages, partners, services, visitor
+from onboarding.domain.flow import Consent, Step
+from onboarding.domain.partner import Partner
+from onboarding.forms import IdentifyForm, errors_of
+from onboarding.guards import customer_page, see_other
+from onboarding.landing import Landing, from_field, from_request, renewed
+from onboarding.models import Flow
+from onboarding.upstream.wire import Country
+
+IDENTIFY_FIELDS = ("account_type", "country", "channel", "email", "phone_area", "phone", "terms")
+
+
+@customer_page
+def start(request: HttpRequest, slug: str = "default") -> HttpResponse:
+    """The identify step of a partner: renders without a row; the first POST makes the flow."""
+    partner = partners.find_partner(slug)
+    if partner is None:
+        raise Http404
+    landing = from_request(request, partner)
+    pages.set_page(request, partner=partner, landing=landing)
+    if request.method == "POST":
+        return _start_flow(request, partner, landing)
+    given = {key: request.GET.get(key, "") for key in ("channel", "email")} | {"phone": request.GET.get("mobile", "")}
+    return show_identify(request, given | {"country": landing.country, "account_type": landing.account_type})
+
+
+def _start_flow(request: HttpRequest, partner: Partner, fresh: Landing) -> HttpResponse:
+    landing = from_field(request.POST.get("landing", ""), partner)
+    form = identify_form(request, request.POST)
+    if landing is None:
+        text = _("This page was open for a long time or came back altered. Check your entries and send them again.")
+        return show_identify(request, request.POST.dict(), form, page_error=text)
+    pages.set_page(request, landing=landing)
+    if not form.is_valid():
+        return show_identify(request, request.POST.dict(), form)
+    now = timezone.now()
+    links = pages.links(landing.language)
+    flow, handle = services.start_flow(
+        entry=services.Entry(partner.slug, landing.nonce, landing.language, landing.attribution, landing.agent),
+        identity=form.identity(),
+        consent=Consent(now, landing.language, links["terms"], links["privacy"]),
+        now=now,
+    )
+    try:
+        return send_first_code(request, flow, handle)
+    except services.Rejected as exc:
+        pages.set_page(request, flow=None, handle="", landing=renewed(landing))
+        return show_identify(request, request.POST.dict(), form, rejected=exc)
+
+
+def send_first_code(request: HttpRequest, flow: Flow, handle: str) -> HttpResponse:
+    """On to the flow; with the code sent when nothing comes before it."""
+    pages.set_page(request, flow=flow, handle=handle)
+    if services.position(flow).step is Step.VERIFY:
+        services.send_code(flow=flow, visitor=visitor.read(request), resend=False)
+    return see_other(handle)
+
+
+def identify_form(request: HttpRequest, data: Any, *, ask_consent: bool = True) -> IdentifyForm:
+    language = translation.get_language()
+    return IdentifyForm(
+        data,
+        countries=dictionaries.registrable(language),
+        areas=dictionaries.countries(language),
+        company_countries=dictionaries.company_countries() if "enterprise" in settings.ACCOUNT_TYPES else frozenset(),
+        ask_consent=ask_consent,
+    )
+
+
+def show_identify(
+    request: HttpRequest,
+    values: Mapping[str, str],
+    form: IdentifyForm | None = None,
+    *,
+    rejected: services.Rejected | None = None,
+    page_error: str = "",
+    status: int = 0,
+) -> HttpResponse:
+    """The identify step with what was entered, and what is wrong with it."""
+    channel = values.get("channel", "") if values.get("channel") in settings.CHANNELS else settings.CHANNELS[0]
+    errors: list[tuple[str, str | Promise]] = [("", page_error)] if page_error else []
+    if form is not None and not form.is_valid():
+        errors += errors_of(form)
+    if rejected is not None:
+        field = channel if rejected.field == "identifier" else rejected.field
+        errors.append((f"id_{field}" if field in IDENTIFY_FIELDS else "", i18n.refusal(rejected.code, rejected.field)))
+    context = _choices({**values, "channel": channel}) | _ways(pages.of(request), channel)
+    context["deleted"] = request.GET.get("deleted") == "1"
+    return pages.render(request, Step.IDENTIFY, context, status=status or (422 if errors else 200), errors=errors)
+
+
+def _choices(values: dict[str, str]) -> dict[str, Any]:
+    """What can be chosen, and what is: by the visitor, else by the link, else by country."""
+    language = translation.get_language()
+    registrable, everywhere = dictionaries.registrable(language), dictionaries.countries(language)
+    country = match_country(registrable, values.get("country", ""))
+    company_countries = dictionaries.company_countries() if "enterprise" in settings.ACCOUNT_TYPES else frozenset()
+    return {
+        "values": {
+            **values,
+            "country": country,
+            "phone_area": match_country(everywhere, values.get("phone_area", "")) or country,
+        },
+        "countries": registrable,
+        "areas": [c for c in everywhere if c.area],
+        "account_types": settings.ACCOUNT_TYPES if any(c.code in company_countries for c in registrable) else (),
+    }
+
+
+def _ways(page: pages.Page, channel: str) -> dict[str, Any]:
+    """Where the form goes, and the links to the same page with another channel or language."""
+    if page.flow is not None:
+        return {
+            "action": reverse("answer", args=[page.handle, Step.IDENTIFY]),
+            "channel_links": [(name, f"?change={name}") for name in settings.CHANNELS],
+        }
+    landing = page.landing or Landing(page.partner.slug, "")
+    return {
+        "action": pages.landing_path(page.partner),
+        "landing_field": landing.signed(),
+        "channel_links": [(name, f"?{landing.query(channel=name)}") for name in settings.CHANNELS],
+        "language_links": [(c, name, f"?{landing.query(lang=c, channel=channel)}") for c, name in i18n.choices()],
+    }
+
+
+def match_country(countries: Sequence[Country], code: str) -> str:
+    """The dictionary's code for a code or an alpha-2 in any case; "" when it is not there."""
+    wanted = code.upper()
+    return next((c.code for c in countries if wanted and wanted in (c.code.upper(), c.alpha2.upper())), "")

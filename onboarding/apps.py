@@ -44,20 +44,18 @@ def _contradictions() -> Iterator[tuple[int, str]]:
         yield 6, "PUBLIC_URL must be an origin such as https://onboarding.example, without a path."
     if settings.DEFAULT_COUNTRY and settings.COUNTRIES and settings.DEFAULT_COUNTRY not in settings.COUNTRIES:
         yield 7, "DEFAULT_COUNTRY must be one of COUNTRIES."
-    if settings.LANGUAGE_CODE not in dict(settings.LANGUAGES):
-        yield 8, f"LANGUAGE_CODE must be one of {', '.join(dict(settings.LANGUAGES))}."
     yield from _contradictions_in_values()
 
 
 def _contradictions_in_values() -> Iterator[tuple[int, str]]:
     wrong = wrong_origins(settings.EMBED_ORIGINS)
     if wrong:
-        yield 9, f"EMBED_ORIGINS must list exact origins such as https://partner.example, not {wrong[0]!r}."
+        yield 8, f"EMBED_ORIGINS must list exact origins such as https://partner.example, not {wrong[0]!r}."
     if settings.UPSTREAM_PUBLIC_KEY:
         try:
             load_public_key(settings.UPSTREAM_PUBLIC_KEY)
         except ValueError as exc:
-            yield 10, f"UPSTREAM_PUBLIC_KEY cannot be read: {exc}"
+            yield 9, f"UPSTREAM_PUBLIC_KEY cannot be read: {exc}"
     groups = settings.CUSTOMER_GROUPS
     if not isinstance(groups, dict) or not all(isinstance(group, dict) for group in groups.values()):
-        yield 11, 'CUSTOMER_GROUPS must map a country code or * to an object such as {"customer_group_id": 1}.'
+        yield 10, 'CUSTOMER_GROUPS must map a country code or * to an object such as {"customer_group_id": 1}.'

@@ -23,12 +23,9 @@ _CODE = re.compile(r"(?<!\d)\d{4,8}(?!\d)")
 
 
 def errors_of(form: forms.Form) -> list[tuple[str, str]]:
-    """(id of the field, text) of everything wrong with a form, in the order of its fields."""
-    return [
-        (f"id_{name}" if name in form.fields else "", str(text))
-        for name, texts in form.errors.items()
-        for text in texts
-    ]
+    """(id of the field, text) of everything wrong with a form, in the order of its fields; "" is the page."""
+    names = [*form.fields, "__all__"]
+    return [(f"id_{n}" if n in form.fields else "", str(text)) for n in names for text in form.errors.get(n, ())]
 
 
 class IdentifyForm(forms.Form):

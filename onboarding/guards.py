@@ -5,12 +5,14 @@ Upstream errors that a view does not answer itself become pages here, each with 
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
+from django.http.request import RawPostDataException, UnreadablePostError
 from django.urls import reverse
 from django.utils import timezone, translation
 from django.views.decorators.csrf import csrf_exempt
@@ -33,25 +35,44 @@ def customer_page(view: View) -> View:
     @wraps(view)
     def guarded(request: HttpRequest, **kwargs: Any) -> HttpResponse:
         with translation.override(i18n.negotiate((), request.headers.get("Accept-Language", ""))):
-            if request.method not in ("GET", "HEAD", "POST"):
-                return pages.problem(request, "not-allowed", 405)
-            if embedding.is_foreign(request):
-                return pages.problem(request, "not-allowed", 403)
-            most = settings.BODY_MAX_BYTES if kwargs.get("step") == Step.LEVEL else SMALL_BODY
-            if _length(request) > most:
-                return pages.problem(request, "not-allowed", 413, too_large=most // 1024 // 1024)
-            try:
-                return view(request, **kwargs)
-            except UpstreamUnavailable as exc:
-                return pages.problem(request, "busy", 503, retry_after=exc.retry_after or 10)
-            except services.LimitReached:
-                return pages.problem(request, "limited", 429, retry_after=1800)
-            except SessionEnded:
-                return see_other(pages.of(request).handle)
-            except UpstreamError:
-                return pages.problem(request, "unsupported", 503, retry_after=300)
+            refused = _refusal(request, big=kwargs.get("step") == Step.LEVEL)
+            response = refused or _answered(view, request, kwargs)
+        _drain(request)
+        return response
 
     return guarded
+
+
+def _refusal(request: HttpRequest, *, big: bool) -> HttpResponse | None:
+    """What is refused before anything is looked up."""
+    if request.method not in ("GET", "HEAD", "POST"):
+        return pages.problem(request, "not-allowed", 405)
+    if embedding.is_foreign(request):
+        return pages.problem(request, "not-allowed", 403)
+    most = settings.BODY_MAX_BYTES if big else SMALL_BODY
+    if _length(request) > most:
+        return pages.problem(request, "not-allowed", 413, too_large=most // 1024 // 1024)
+    return None
+
+
+def _answered(view: View, request: HttpRequest, kwargs: dict[str, Any]) -> HttpResponse:
+    try:
+        return view(request, **kwargs)
+    except UpstreamUnavailable as exc:
+        return pages.problem(request, "busy", 503, retry_after=exc.retry_after or 10)
+    except services.LimitReached:
+        return pages.problem(request, "limited", 429, retry_after=1800)
+    except SessionEnded:
+        return see_other(pages.of(request).handle)
+    except UpstreamError:
+        return pages.problem(request, "unsupported", 503, retry_after=300)
+
+
+def _drain(request: HttpRequest) -> None:
+    """Reads a small body that nobody has read: an unread one makes the server cut the kept-alive connection."""
+    if 0 < _length(request) <= SMALL_BODY:
+        with contextlib.suppress(RawPostDataException, UnreadablePostError):
+            _ = request.body
 
 
 def _length(request: HttpRequest) -> int:

@@ -94,6 +94,14 @@ _BY_FIELD: dict[str, Promise] = {
 _PREFIX = "CUSTOMER_API_"
 
 
+NOT_SENT = _("We could not send a code there just now. Wait a while and try again, or use another way to reach you.")
+
+
+def not_sent(code: str, field: str) -> Promise:
+    """What to tell a customer to whom no code was sent: like `refusal`, but an unknown reason is no fault of theirs."""
+    return NOT_SENT if field == "page" and code.removeprefix(_PREFIX) not in _MESSAGES else refusal(code, field)
+
+
 def refusal(code: str, field: str) -> Promise:
     """What to tell a customer about a definite refusal: by its code, else by the field it concerns."""
     text = _MESSAGES.get(code.removeprefix(_PREFIX)) or _OTHER_MESSAGES.get(code) or _BY_FIELD.get(field)

@@ -15,7 +15,9 @@ from typing import Any
 from django.conf import settings
 from django.core.files.uploadedfile import UploadedFile
 from django.utils.datastructures import MultiValueDict
+from django.utils.formats import number_format
 from django.utils.functional import Promise
+from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 
 from onboarding.domain.levels import Element, Kind, applicable
@@ -102,7 +104,7 @@ class KindOfQuestion:
 def _check_text(question: Question) -> None:
     value = question.value
     if not value:
-        question.errors[""] = _("Enter this answer.")
+        question.errors[""] = _("Fill this in.")
     elif len(value) > MAX_TEXT:
         question.errors[""] = _("This answer is too long: at most %(most)d characters.") % {"most": MAX_TEXT}
     elif "\x00" in value or not matches(question.element.pattern, value):
@@ -138,7 +140,7 @@ def _check_date(question: Question) -> None:
         question.errors[""] = _("Enter the date as year-month-day, such as 1990-05-17.")
         return
     if not EARLIEST <= entered <= _latest(date.today()):
-        question.errors[""] = _("This date is too far away. Check the year.")
+        question.errors[""] = _("This year does not look right. Check the date.")
     elif not matches(question.element.pattern, entered.isoformat()):
         question.errors[""] = _("This date is not accepted here. Check it against your document.")
 
@@ -165,7 +167,9 @@ def _check_document(question: Question) -> None:
     elif len(question.number_value) > MAX_TEXT or "\x00" in question.number_value:
         question.errors["-number"] = _("This answer is too long: at most %(most)d characters.") % {"most": MAX_TEXT}
     elif chosen and not matches(chosen.pattern, question.number_value):
-        question.errors["-number"] = _("This is not the number of such a document. Check it character by character.")
+        question.errors["-number"] = _(
+            "This number does not match the kind of document. Check it character by character."
+        )
 
 
 def _encode_document(question: Question) -> list[tuple[str, str]]:
@@ -182,8 +186,8 @@ def _check_picture(question: Question) -> None:
         return
     most = settings.UPLOAD_MAX_BYTES
     if (question.file.size or 0) > most:
-        question.errors[""] = _("This picture is too large: %(size).1f MB. At most %(most)d MB are possible.") % {
-            "size": (question.file.size or 0) / 1048576,
+        question.errors[""] = _("This picture is too large: %(size)s MB. The limit is %(most)d MB.") % {
+            "size": number_format((question.file.size or 0) / 1048576, 1),
             "most": most // 1048576,
         }
     elif not question.file.size:
@@ -296,8 +300,12 @@ class LevelForm:
 
     @property
     def errors(self) -> list[tuple[str, Text]]:
-        """(id of the field, text) of everything that is wrong, in the order of the page."""
-        return [(q.id + part, text) for q in self.questions for part, text in q.errors.items()]
+        """(id of the field, text) of all that is wrong, in the order of the page; the text names the question."""
+        return [
+            (q.id + part, format_lazy("{}: {}", q.element.name or q.element.code, text))
+            for q in self.questions
+            for part, text in q.errors.items()
+        ]
 
     def new_pictures(self) -> list[Question]:
         """The questions with a checked picture that still has to go to the upstream.

@@ -16,12 +16,15 @@ from onboarding.models import Flow
 from onboarding.pictures import picture_type
 
 
+def show_path(request: HttpRequest, here: Position, *, status: int = 200, errors: pages.Errors = ()) -> HttpResponse:
+    level = here.level.code if here.level else ""
+    return pages.render(request, Step.PATH, {"position": here}, status=status, level=level, errors=errors)
+
+
 def answer_path(request: HttpRequest, flow: Flow, handle: str, here: Position) -> HttpResponse:
     chosen = request.POST.get("path", "")
     if here.level is None or here.level.path(chosen) is None:
-        level = here.level.code if here.level else ""
-        errors = [("id_path_0", _("Choose one of the ways."))]
-        return pages.render(request, Step.PATH, {"position": here}, status=422, level=level, errors=errors)
+        return show_path(request, here, status=422, errors=[("id_path_0", _("Choose one of the ways."))])
     level_services.choose_path(flow=flow, level=here.level.code, path=chosen, now=timezone.now())
     return see_other(handle)
 

@@ -199,6 +199,9 @@ class Submission(models.Model):
     def __str__(self) -> str:
         return f"{self.kind} {self.level} {self.state}".replace("  ", " ")
 
+    # In memory only: this process holds the right to send it, from the plan or from a claim.
+    claimed = False
+
     @property
     def progress(self) -> domain.Progress:
         return domain.Progress(self.state)
@@ -220,6 +223,6 @@ class Submission(models.Model):
                 state=domain.Progress.SENT, sent_at=now, tries=F("tries") + 1
             )
             if taken:
-                self.state, self.sent_at = domain.Progress.SENT, now
+                self.state, self.sent_at, self.claimed = domain.Progress.SENT, now, True
                 return before
         return None

@@ -121,7 +121,11 @@ def state_of(flow: Flow) -> FlowState:
 
 
 def position(flow: Flow) -> Position:
-    return current(state_of(flow))
+    """Where the flow is. Raises StepOver when it registered after this row was read: its address has changed."""
+    state = state_of(flow)
+    if state.registration is Progress.ACCEPTED and flow.registered_at is None:
+        raise StepOver
+    return current(state)
 
 
 # -- Starting and correcting -------------------------------------------------------------------------------------------

@@ -40,11 +40,12 @@ def start(request: HttpRequest, slug: str = "default") -> HttpResponse:
 
 def _start_flow(request: HttpRequest, partner: Partner, fresh: Landing) -> HttpResponse:
     landing = from_field(request.POST.get("landing", ""), partner)
+    if landing is not None:
+        pages.set_page(request, landing=landing)  # from here on in the language of the page that was answered
     form = identify_form(request, request.POST)
     if landing is None:
         text = _("This page was open for a long time or came back altered. Check your entries and send them again.")
         return show_identify(request, request.POST.dict(), form, page_error=text)
-    pages.set_page(request, landing=landing)
     if not form.is_valid():
         return show_identify(request, request.POST.dict(), form)
     now = timezone.now()
@@ -97,7 +98,7 @@ def show_identify(
         errors += errors_of(form)
     if rejected is not None:
         field = channel if rejected.field == "identifier" else rejected.field
-        errors.append((f"id_{field}" if field in IDENTIFY_FIELDS else "", i18n.refusal(rejected.code, rejected.field)))
+        errors.append((f"id_{field}" if field in IDENTIFY_FIELDS else "", i18n.not_sent(rejected.code, rejected.field)))
     context = _choices({**values, "channel": channel}) | _ways(pages.of(request), channel)
     context["deleted"] = request.GET.get("deleted") == "1"
     return pages.render(request, Step.IDENTIFY, context, status=status or (422 if errors else 200), errors=errors)

@@ -60,18 +60,19 @@ def plan(
 ) -> Submission:
     """Writes the intent down under a new key, inside the caller's transaction that holds the flow.
 
-    `before` is the submission of the same intent, whose answer was definite or never asked for; its row is used again.
+    The row says `sent` at once, and whoever planned it is the one to send it: nobody can plan over it before it
+    is on its way. If the process dies first, the row is asked about like any other whose answer never came.
+    `before` is the submission of the same intent, whose answer was definite or which nobody sent; its row is used again.
     """
-    if before is None:
-        return Submission.objects.create(
-            flow=flow, kind=kind, level=level, key=new_key(), payload=payload, planned_at=now
-        )
-    if before.progress is not Progress.PLANNED:
-        before.history = [*before.history, _history(before)][-20:]
-    before.key, before.payload, before.planned_at = new_key(), payload, now
-    before.state, before.code, before.field, before.ended_at = Progress.PLANNED, "", "", None
-    before.save()
-    return before
+    submission = before or Submission(flow=flow, kind=kind, level=level)
+    if submission.progress in (Progress.ACCEPTED, Progress.REJECTED):
+        submission.history = [*submission.history, _history(submission)][-20:]
+    submission.key, submission.payload, submission.planned_at, submission.sent_at = new_key(), payload, now, now
+    submission.state, submission.code, submission.field, submission.ended_at = Progress.SENT, "", "", None
+    submission.tries += 1
+    submission.save()
+    submission.claimed = True
+    return submission
 
 
 def new_key() -> str:
@@ -94,9 +95,13 @@ def perform(submission: Submission, write: Write, *, clock: Clock) -> Submission
     Raises UpstreamUnavailable, Misconfigured or ContractBroken when nothing was done upstream and the customer has to
     wait for somebody; the submission is then still planned.
     """
-    before = submission.claim(clock(), lease=lease(), pause=ASK_AGAIN_AFTER)
-    if before is None:
-        return _wait(submission)
+    before = Progress.PLANNED
+    if not submission.claimed:
+        taken = submission.claim(clock(), lease=lease(), pause=ASK_AGAIN_AFTER)
+        if taken is None:
+            return _wait(submission)
+        before = taken
+    submission.claimed = False
     earlier = Progress.PLANNED if before is Progress.PLANNED else Progress.UNKNOWN
     try:
         result = write.send(submission)

@@ -13,7 +13,7 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils import timezone, translation
-from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from onboarding import (
     housekeeping,
@@ -41,7 +41,7 @@ def flow_view(view: View) -> View:
         try:
             return view(request, **kwargs)
         except services.StepOver:
-            return _current_step(request, status=409)
+            return _current_step(request, status=409 if request.method == "POST" else 200)
 
     return customer_page(with_flow(or_current))
 
@@ -96,9 +96,7 @@ def _show(request: HttpRequest, flow: Flow, here: Position, *, status: int = 200
         case Step.VERIFY:
             return _verify(request, flow, status=status)
         case Step.PATH:
-            return pages.render(
-                request, Step.PATH, {"position": here}, status=status, level=here.level.code if here.level else ""
-            )
+            return level_views.show_path(request, here, status=status)
         case Step.LEVEL:
             return level_views.show_level(request, flow, here, level_views.level_form(flow, here), status=status)
         case Step.STATUS:
@@ -193,12 +191,16 @@ def resend(request: HttpRequest, flow: Flow, handle: str) -> HttpResponse:
     try:
         services.send_code(flow=flow, visitor=visitor.read(request), resend=True)
     except services.TooSoon as exc:
-        text = _("Please wait %(seconds)d seconds before you ask for another code.") % {"seconds": exc.seconds}
+        text = ngettext(
+            "Please wait %(seconds)d second before you ask for another code.",
+            "Please wait %(seconds)d seconds before you ask for another code.",
+            exc.seconds,
+        ) % {"seconds": exc.seconds}
         response = _verify(request, flow, status=429, errors=[("", text)])
         response["Retry-After"] = str(exc.seconds)
         return response
     except services.Rejected as exc:
-        return _verify(request, flow, status=422, errors=[("", i18n.refusal(exc.code, exc.field))])
+        return _verify(request, flow, status=422, errors=[("", i18n.not_sent(exc.code, exc.field))])
     return see_other(handle)
 
 

@@ -84,8 +84,8 @@ def test_a_customer_registers_by_email_on_a_phone_and_fills_the_level(walk: Walk
     answers = walker.application()
     assert answers.pop("proof_of_passpord").startswith(walker.sandbox.url)
     assert answers == {"name": "Ann Example", "birthday": "642902400000", "passport": "E12345678"}
-    kept(walker.page)
     walker.watch.is_clean()
+    kept(walker.page)
 
 
 def test_a_customer_registers_by_phone_on_a_desktop_and_fills_the_level(walk: Walk) -> None:
@@ -93,8 +93,8 @@ def test_a_customer_registers_by_phone_on_a_desktop_and_fills_the_level(walk: Wa
     walker.register(phone=fresh_phone()).level()
     told_done(walker)
     registered_right(walker, mobile=False)
-    kept(walker.page)
     walker.watch.is_clean()
+    kept(walker.page)
 
 
 # -- Inside a partner's page -------------------------------------------------------------------------------------------
@@ -133,9 +133,9 @@ def test_the_worlds_are_what_they_say(profiles: Profiles, control: ControlSite) 
     }
 
 
-def told(walker: Walker) -> list[dict[str, Any]]:
+def told(walker: Walker, last: str = "done") -> list[dict[str, Any]]:
     """The events on the partner's page, in their order, as the page wrote them down."""
-    expect(walker.page.locator("#events")).to_contain_text("onboarding:done")
+    expect(walker.page.locator("#events")).to_contain_text(f"onboarding:{last}")
     lines = (walker.page.locator("#events").text_content() or "").splitlines()
     found = []
     for line in lines:
@@ -161,7 +161,7 @@ def nothing_personal(events: list[dict[str, Any]], walker: Walker) -> None:
     assert [secret for secret in secrets if secret in text] == []
     known = {
         "ready": set(), "resize": {"height"}, "step": {"step", "level"}, "registered": {"customerNo"},
-        "submitted": {"level"}, "done": {"outcome"},
+        "submitted": {"level"}, "done": {"outcome"}, "problem": {"problem"},
     }  # fmt: skip
     for event in events:
         assert set(event) == {"source", "version", "type", "seq", "reference", "payload"}
@@ -203,7 +203,9 @@ def test_a_customer_registers_inside_a_partners_page_where_third_party_cookies_a
     heights["verify"] = frame_fits(walker)
     walker.verify().at("level")
     heights["level"] = frame_fits(walker)
-    walker.level()
+    walker.fill_level()
+    assert frame_fits(walker) > heights["level"], "the chosen document's picture came into view"
+    walker.press("Send")
     told_done(walker)
     heights["done"] = frame_fits(walker)
     assert heights["level"] > heights["verify"]
@@ -213,8 +215,8 @@ def test_a_customer_registers_inside_a_partners_page_where_third_party_cookies_a
     nothing_personal(events, walker)
     told_in_order(events, walker)
     assert walker.page.url.startswith(partner.url), "the partner's page itself went nowhere"
-    kept(walker.page)
     walker.watch.is_clean()
+    kept(walker.page)
 
 
 def test_a_bare_frame_without_the_script_works_and_tells_the_same(
@@ -235,8 +237,19 @@ def test_a_bare_frame_without_the_script_works_and_tells_the_same(
     events = [message for _, message in heard]
     nothing_personal(events, walker)
     told_in_order(events, walker)
-    kept(walker.page)
     walker.watch.is_clean()
+    kept(walker.page)
+
+
+def test_a_problem_is_told_to_the_partner_by_its_name_alone(
+    walk: Walk, profiles: Profiles, framed: Server, partner: PartnerSite
+) -> None:
+    walker = walk(context=profiles(THIRD_PARTY_BLOCKED), url=partner.url).open("/").inside()
+    walker.register(email=fresh_email("exists")).at("problem", problem="exists")
+    frame_fits(walker)
+    events = told(walker, "problem")
+    assert [event["payload"] for event in events if event["type"] == "problem"] == [{"problem": "exists"}]
+    nothing_personal(events, walker)
 
 
 def test_a_stranger_may_not_frame_the_page(
@@ -284,5 +297,5 @@ def test_a_customer_registers_where_every_cookie_is_blocked_and_storage_throws(
     walker.register(email=fresh_email(), password=PASSWORD).level()
     told_done(walker)
     registered_right(walker, mobile=False, password=PASSWORD)
-    kept(walker.page, throws=True)
     walker.watch.is_clean()
+    kept(walker.page, throws=True)

@@ -50,7 +50,10 @@ ALL_BLOCKED = {"profile": {"cookie_controls_mode": 0, "default_content_setting_v
 # A content setting, as a person would make it: Playwright's own switch sometimes misses <noscript> inside a frame.
 NO_SCRIPT = {"profile": {"cookie_controls_mode": 0, "default_content_setting_values": {"javascript": 2}}}
 
-PHONE_AGENT = "Mozilla/5.0 (Linux; Android 14; Pixel 7) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Mobile Safari/537.36"
+PHONE_AGENT = (
+    "Mozilla/5.0 (Linux; Android 14; Pixel 7) AppleWebKit/537.36 (KHTML, like Gecko) "
+    "Chrome/140.0.0.0 Mobile Safari/537.36"
+)
 PHONE: dict[str, Any] = {
     "viewport": {"width": 390, "height": 844},
     "is_mobile": True,

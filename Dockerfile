@@ -1,0 +1,24 @@
+# Two stages: the first builds the environment, the catalogues and the compressed static files; the second runs them
+# as a user without rights, on a file system that may be read-only (SQLite needs a writable /app/var).
+FROM python:3.13-slim AS build
+WORKDIR /app
+COPY requirements/run.txt requirements/
+RUN python -m venv /venv && /venv/bin/pip install --no-cache-dir --require-hashes -r requirements/run.txt
+COPY manage.py ./
+COPY onboarding onboarding
+COPY templates templates
+COPY static static
+RUN /venv/bin/python -m babel.messages.frontend --quiet compile -d onboarding/locale -D django \
+ && DEBUG=false SECRET_KEY=only-for-collecting-static-files-0123456789 /venv/bin/python manage.py collectstatic --noinput \
+ && rm -rf onboarding/sandbox onboarding/management/commands/demo.py onboarding/management/commands/sandbox.py
+
+FROM python:3.13-slim
+RUN useradd --system --uid 10001 onboarding && mkdir -p /app/var && chown onboarding /app/var
+COPY --from=build /venv /venv
+COPY --from=build --chown=root:root /app /app
+WORKDIR /app
+ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+USER onboarding
+EXPOSE 8000
+HEALTHCHECK --interval=15s --timeout=3s CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8000/healthz', timeout=2)"]
+CMD ["granian", "--interface", "wsgi", "--host", "0.0.0.0", "--port", "8000", "--workers", "2", "--blocking-threads", "64", "--no-access-log", "--respawn-failed-workers", "onboarding.wsgi:application"]

@@ -1,0 +1,87 @@
+"""Rules of the house, kept by short tests."""
+
+from __future__ import annotations
+
+import gzip
+import re
+import subprocess
+from pathlib import Path
+
+import django_htmx
+from django.urls import get_resolver
+
+from tests import messages
+from tests.support import ROOT
+
+TRACKED = [
+    ROOT / name for name in subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True).stdout.split()
+]
+
+
+def test_the_pinned_htmx_is_the_one_shipped() -> None:
+    script = (Path(django_htmx.__file__).parent / "static" / "django_htmx" / "htmx-2.min.js").read_text()
+    assert 'version:"2.0.10"' in script
+
+
+def test_every_address_is_listed_here() -> None:
+    found = {
+        str(pattern.pattern).replace(r"(?P<handle>[A-Za-z0-9_-]{22}\.[A-Za-z0-9_-]{43})", "H")
+        for pattern in get_resolver().url_patterns
+    }
+    assert found == {
+        "", "p/<slug:slug>/", "^f/H/$", "^f/H/(?P<step>identify|password|verify|path|level)/$", "^f/H/resend/$",
+        "^f/H/delete/$", "^f/H/language/$", "^f/H/continue/$", "^f/H/(?:status|done|problem)/$", "embed.js", "healthz",
+        "readyz", "metrics", "version", "admin/",
+    }  # fmt: skip
+
+
+def test_every_text_is_translated_in_every_language() -> None:
+    template = messages.collect()
+    assert [text for language in messages.LANGUAGES for text in messages.problems(language, template)] == []
+
+
+def test_every_setting_is_in_the_example_and_in_the_readme() -> None:
+    source = (ROOT / "onboarding" / "settings.py").read_text()
+    names = set(re.findall(r'(?:env\.\w+|_choices?|_number|_origins)\(\s*"([A-Z_]+)"', source))
+    assert len(names) > 30
+    example = (ROOT / ".env.example").read_text()
+    readme = (ROOT / "README.md").read_text()
+    assert {name for name in names if not re.search(rf"^#?\s*{name}=", example, re.MULTILINE)} == set()
+    assert {name for name in names if f"`{name}`" not in readme} == set()
+
+
+def test_every_form_works_without_script() -> None:
+    for template in (ROOT / "templates").rglob("*.html"):
+        for form in re.findall(r"<form[^>]*>", template.read_text()):
+            assert 'method="post"' in form, template
+            assert "action=" in form, template
+
+
+def test_no_template_holds_inline_script_or_style() -> None:
+    for template in (ROOT / "templates").rglob("*.html"):
+        text = template.read_text()
+        assert not re.search(r"<script(?![^>]*\ssrc=)", text), template
+        assert not re.search(r"\s(style|on[a-z]+)=", text), template
+
+
+def test_own_style_and_scripts_are_small() -> None:
+    assert len((ROOT / "static/css/onboarding.css").read_bytes()) < 12_000
+    scripts = sum(len(gzip.compress((ROOT / "static/js" / name).read_bytes(), 9)) for name in ("embed.js", "frame.js"))
+    assert scripts < 3_000
+
+
+def test_nothing_refers_to_places_outside_the_project_and_locks_hold_no_address() -> None:
+    outside = ".." + "/shared"
+    for path in TRACKED:
+        if path.exists() and path.suffix in {".py", ".md", ".toml", ".txt", ".html", ".js", ".css", ".yaml", ".sh", ""}:
+            text = path.read_text(errors="ignore")
+            assert outside not in text, path
+            if path.parent.name == "requirements":
+                assert "http" not in text.replace("http://127", ""), path
+
+
+def test_only_customer_words_reach_customers() -> None:
+    forbidden = re.compile(r"\b(KYC|OTP|token|wizard|session|backend|upstream|sandbox)\b", re.IGNORECASE)
+    for message in messages.collect():
+        text = message.id if isinstance(message.id, str) else " ".join(message.id or "")
+        assert not forbidden.search(text), text

@@ -1,0 +1,170 @@
+"""How visitors' texts are read: attribution, phone numbers, codes, addresses, devices, languages, patterns."""
+
+from __future__ import annotations
+
+import time
+import unicodedata
+
+import pytest
+from django.test import override_settings
+from hypothesis import given
+from hypothesis import strategies as st
+
+from onboarding import i18n, visitor
+from onboarding.domain import attribution
+from onboarding.forms import read_code, read_phone
+from onboarding.logs import mask
+from onboarding.patterns import matches
+from onboarding.upstream.wire import Country
+
+GB = Country("GB", "United Kingdom", "GB", "+44", r"^7\d{9}$")
+US = Country("US", "United States", "US", "+1", r"^\d{10}$")
+CA = Country("CA", "Canada", "CA", "+1", r"^[2-9]\d{9}$")
+IT = Country("IT", "Italy", "IT", "+39", "")
+ALL = [GB, CA, US, IT]
+
+
+@given(st.dictionaries(st.sampled_from([*attribution.UTM_KEYS, "email", "token", "UTM_SOURCE"]), st.text()))
+def test_only_allowed_keys_without_control_characters_are_read(query: dict[str, str]) -> None:
+    found = attribution.read(query.items())
+    assert set(found) <= set(attribution.UTM_KEYS)
+    assert all(0 < len(value) <= 255 for value in found.values())
+    assert not any(unicodedata.category(ch) == "Cc" for value in found.values() for ch in value)
+
+
+def test_a_value_stays_as_the_link_had_it_and_the_first_of_duplicates_wins() -> None:
+    pairs = [("UTM_Source", " Spring «50 %» + more "), ("utm_source", "second"), ("utm_term", "")]
+    assert attribution.read(pairs) == {"utm_source": " Spring «50 %» + more "}
+
+
+@pytest.mark.parametrize(
+    ("text", "area", "expected"),
+    [
+        ("07400 123456", GB, ("GB", "7400123456")),
+        ("+1 (416) 555-0123", GB, ("CA", "4165550123")),
+        ("+1 202 555 0123", GB, ("US", "2025550123")),
+        ("06 1234 5678", IT, ("IT", "0612345678")),
+        ("1234", GB, ("GB", None)),
+        ("8400123456", GB, ("GB", None)),
+        ("+999 123456789", GB, ("GB", None)),
+        ("", GB, ("GB", None)),
+    ],
+)
+def test_a_phone_number_is_read_with_its_own_countrys_pattern(
+    text: str, area: Country, expected: tuple[str, str]
+) -> None:
+    found, number = read_phone(text, area, ALL)
+    assert (found.code, number) == expected
+
+
+@given(st.text(max_size=60))
+def test_no_text_breaks_the_reading_of_numbers_and_codes(text: str) -> None:
+    _area, number = read_phone(text, GB, ALL)
+    assert number is None or (number.isascii() and number.isdigit())
+    code = read_code(text)
+    assert code is None or (code.isdigit() and 4 <= len(code) <= 8)
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("482913", "482913"),
+        (" 482 913 ", "482913"),
+        ("４８２９１３", "482913"),
+        ("٤٨٢٩١٣", "482913"),
+        ("482–913", "482913"),
+        ("Your code: 482913.", "482913"),
+        ("482913 or 123456", None),
+        ("", None),
+        ("12", None),
+    ],
+)
+def test_a_code_is_read_from_what_people_paste(text: str, code: str | None) -> None:
+    assert read_code(text) == code
+
+
+@pytest.mark.parametrize(
+    ("proxies", "forwarded", "expected"),
+    [
+        (0, "", "192.0.2.1"),
+        (0, "203.0.113.9", "192.0.2.1"),
+        (1, "203.0.113.9", "203.0.113.9"),
+        (1, "1.1.1.1, 203.0.113.9", "203.0.113.9"),
+        (2, "1.1.1.1, 203.0.113.9, 10.0.0.1", "203.0.113.9"),
+        (2, "203.0.113.9", "192.0.2.1"),
+        (1, "[2001:db8::1]:4711", "2001:db8::1"),
+        (1, "203.0.113.9:4711", "203.0.113.9"),
+        (1, "nonsense", ""),
+        (1, "a\r\nb", ""),
+    ],
+)
+def test_the_customers_address_is_taken_only_from_our_own_proxies(proxies: int, forwarded: str, expected: str) -> None:
+    with override_settings(TRUSTED_PROXY_COUNT=proxies):
+        assert visitor.client_address("192.0.2.1", forwarded) == expected
+
+
+@pytest.mark.parametrize(
+    ("hint", "agent", "mobile"),
+    [
+        ("?1", "", True),
+        ("?0", "Mobile", False),
+        ("", "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0)", True),
+        ("", "X11; Linux", False),
+    ],
+)
+def test_a_phone_is_known_by_the_hint_else_by_the_user_agent(hint: str, agent: str, mobile: bool) -> None:
+    assert visitor.is_mobile(hint, agent) is mobile
+
+
+@given(st.text(max_size=200))
+def test_the_device_is_a_short_printable_line_whatever_the_header_says(agent: str) -> None:
+    device = visitor.device(agent)
+    assert len(device) <= 100
+    assert device.isascii()
+    assert device.isprintable()
+
+
+@pytest.mark.parametrize(
+    ("asked", "browser", "language"),
+    [
+        (("zh-CN",), "", "zh-hans"),
+        (("es_MX",), "", "es"),
+        (("xx",), "es;q=0.5, zh", "zh-hans"),
+        ((), "de", "en"),
+        ((), "*", "en"),
+        (("",), "zh-Hans-CN", "zh-hans"),
+        (("<script>",), ";;;", "en"),
+    ],
+)
+def test_a_language_is_the_first_asked_for_that_we_have(asked: tuple[str, ...], browser: str, language: str) -> None:
+    assert i18n.negotiate(asked, browser) == language
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text", "found"),
+    [
+        ("", "anything", True),
+        (r"^.{2,40}$", "x", False),
+        (r"\d{3}", "ab123cd", True),  # unanchored, like RegExp.test
+        (r"^[\u4e00-\u9fa5]+$", "中文", True),
+        (r"^[\u4e00-\u9fa5]+$", "abc", False),
+        (r"/^a+$/", "aaa", True),
+        (r"(?<=a)b", "zzz", True),  # cannot be run in linear time: skipped
+        (r"(a)\1", "zzz", True),
+        (r"([", "zzz", True),
+    ],
+)
+def test_third_party_patterns_are_searched_and_unusable_ones_skipped(pattern: str, text: str, found: bool) -> None:
+    assert matches(pattern, text) is found
+
+
+def test_no_pattern_can_hold_a_worker() -> None:
+    started = time.thread_time()
+    for pattern in (r"^(a+)+$", r"^(a|a)*$", r"^(\w+\s?)*$", r"(.*)*x"):
+        matches(pattern, "a" * 500 + "!")
+    assert time.thread_time() - started < 2  # the catastrophic ones take years when backtracking
+
+
+def test_handles_are_masked_wherever_a_path_is_logged() -> None:
+    handle = "A" * 22 + "." + "b" * 43
+    assert mask(f'Not Found: /f/{handle}/verify/ "GET /f/{handle}/?x=1"') == 'Not Found: /f/…/verify/ "GET /f/…/?x=1"'

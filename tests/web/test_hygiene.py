@@ -1,0 +1,186 @@
+"""What must never happen on any page: cookies, leaks into logs, missing headers, a 500."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import pytest
+import requests
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from onboarding.sandbox.server import Sandbox
+from tests.support import Customer, Server, fresh_phone, picture
+
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; font-src 'self'; "
+    "connect-src 'self'; frame-src 'none'; form-action 'self'; base-uri 'none'; frame-ancestors "
+)
+
+
+def test_every_response_carries_the_policy_headers(start_server: Callable[..., Server], sandbox: Sandbox) -> None:
+    server = start_server(EMBED_ORIGINS="https://partner.example,https://other.example:8443")
+    customer = Customer(server, sandbox)
+    framed = "https://partner.example https://other.example:8443"
+    seen = [
+        (customer.get("/"), framed),
+        (customer.get("/p/default/"), framed),
+        (customer.identify(email="wrong"), framed),
+        (customer.identify(), framed),
+        (customer.post(customer.flow_url + "password/", {"password": "x"}), framed),
+        (customer.post(customer.flow_url + "verify/", {"code": "123456"}), framed),
+        (customer.post(customer.flow_url + "password/", {"skip": "1"}, Origin="https://evil.example"), "'none'"),
+        (customer.get("/f/" + "A" * 22 + "." + "B" * 43 + "/"), "'none'"),
+        (customer.get("/nothing"), "'none'"),
+    ]
+    for shown, ancestors in seen:
+        for response in (*shown.response.history, shown.response):
+            headers = response.headers
+            assert headers["Content-Security-Policy"] == POLICY + ancestors, response.url
+            assert headers["X-Content-Type-Options"] == "nosniff"
+            assert headers["Referrer-Policy"] == "same-origin"
+            assert headers["Cache-Control"] == "no-store"
+            assert headers["Cross-Origin-Opener-Policy"] == "same-origin"
+            assert "camera=(self)" in headers["Permissions-Policy"]
+            assert "X-Frame-Options" not in headers
+            assert "Set-Cookie" not in headers
+
+
+def test_nothing_personal_reaches_the_log_or_the_unsealed_columns(
+    start_server: Callable[..., Server], sandbox: Sandbox
+) -> None:
+    server = start_server(UPSTREAM_READ_TIMEOUT="2", CONTINUE_URL="https://trading.example/?t={token}")
+    marks = ["Marked-Name", "E99887766", "marked.person", "correct horse marked"]
+    handles, codes, phones = set(), set(), []
+    for tag in ("", "weak", "drop", "error500", "exists", "refused", "limit", "review"):
+        customer = Customer(server, sandbox)
+        customer.identify(email=f"marked.person{'+' + tag if tag else ''}@example.org", query={"utm_source": "open"})
+        customer.password("correct horse marked")
+        handles.add(customer.flow_url.rstrip("/").rsplit("/", 1)[1])
+        if customer.shown.step == "verify":
+            codes.add(customer.code())
+            customer.verify("000000")
+            customer.verify()
+            customer.wait()
+            handles.add(customer.flow_url.rstrip("/").rsplit("/", 1)[1])
+        if customer.shown.step == "level":
+            customer.level(
+                name="Marked-Name", **{"id_card_type-number": "x"}, files={"el-x": ("marked.png", b"1", "image/png")}
+            )
+            customer.level(
+                name="Marked-Name",
+                **{"id_card_type-number": "E99887766"},
+                files={"el-proof_of_passpord": ("p.png", picture(), "image/png")},
+            )
+    phone = fresh_phone()
+    phones.append(phone)
+    customer = Customer(server, sandbox)
+    customer.identify(phone=phone)
+    customer.post(customer.flow_url + "nothing/", {})
+    server.manage("settle", check=False)
+    log = server.log.read_text()
+    columns = server.manage("dumpdata", "onboarding").stdout
+    tokens = {r["body"].get("sendToken") for r in sandbox.registrations()} - {None}
+    tokens |= {c["headers"]["token"] for c in sandbox.calls() if "token" in c["headers"]}
+    assert "reference" in log
+    assert len(handles) > 8
+    for secret in (*marks, *handles, *codes, *phones, *tokens):
+        assert secret not in log
+        if secret != "marked.person":
+            assert not re.search(rf"(?<![0-9A-Za-z.]){re.escape(secret)}(?![0-9A-Za-z])", columns)
+    assert "marked.person" not in re.sub(r'"personal": ?"[^"]*"', "", columns)
+
+
+def test_a_full_walk_writes_the_reference_and_the_trace_into_the_log(customer: Customer, sandbox: Sandbox) -> None:
+    customer.register()
+    log = customer.server.log.read_text()
+    assert f"reference {customer.shown.reference}" in log
+    assert sandbox.calls()[-1]["headers"]["trace"] in log
+
+
+METHODS = st.sampled_from(["GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH"])
+HOSTILE = ["\x00", "\ud7ff", "' OR 1=1 --", "<script>alert(1)</script>", "../../etc/passwd", "%s%n", "9" * 400]
+TEXT = st.text(max_size=40) | st.sampled_from(HOSTILE)
+NAMES = (
+    "landing channel country email phone phone_area terms account_type password skip code path level el-name "
+    "el-id_card_type-kind lang change utm_source b_superiorAgent openAccountType"
+).split()
+FIELDS = st.dictionaries(st.sampled_from(NAMES), TEXT, max_size=6)
+HEADER_NAMES = (
+    "Accept-Language User-Agent X-Forwarded-For HX-Request HX-Current-URL Sec-CH-UA-Mobile Content-Type"
+).split()
+HEADERS = st.dictionaries(
+    st.sampled_from(HEADER_NAMES), st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=60), max_size=3
+)
+FLOW_PATHS = [
+    f"F{step}" for step in ("", *(f"{s}/" for s in "password verify level resend identify language continue".split()))
+]
+PATHS = ["/", "/p/default/", "/p/x/", *FLOW_PATHS, "/f/a/", "/embed.js", "/metrics", "/%00", "/é"]
+
+
+@given(
+    method=METHODS,
+    path=st.sampled_from(PATHS),
+    query=FIELDS, data=FIELDS, headers=HEADERS,
+)  # fmt: skip
+@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_no_address_answers_500_to_anything(
+    server: Server,
+    visited: str,
+    method: str,
+    path: str,
+    query: dict[str, str],
+    data: dict[str, str],
+    headers: dict[str, str],
+) -> None:
+    url = server.url + path.replace("F", visited, 1) if path.startswith("F") else server.url + path
+    clean = {
+        k: {n: v.encode("utf-8", "replace") for n, v in values.items()} for k, values in (("q", query), ("d", data))
+    }
+    answer = requests.request(
+        method, url, params=clean["q"], data=clean["d"], headers=headers, allow_redirects=False, timeout=30
+    )
+    assert answer.status_code < 500 or answer.status_code == 503, (method, path, answer.text[:300])
+    assert "<script>alert(1)</script>" not in answer.text
+
+
+@pytest.fixture(scope="module")
+def visited(server: Server, sandbox: Sandbox) -> str:
+    """The path of a flow in its level step."""
+    customer = Customer(server, sandbox)
+    customer.register()
+    return customer.flow_url.removeprefix(server.url)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"%", b"a=%zz&landing=%00", b"\xff\xfe=1", b"&".join(b"a=1" for _ in range(3000)), b"email=" + b"a" * 60_000],
+)
+def test_broken_form_bodies_are_answered_with_a_page(server: Server, body: bytes) -> None:
+    answer = requests.post(
+        server.url + "/", data=body, headers={"Content-Type": "application/x-www-form-urlencoded"}, timeout=30
+    )
+    assert answer.status_code in (400, 413, 422)
+    assert 'id="step"' in answer.text
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    ["multipart/form-data", "multipart/form-data; boundary=x", "application/json", "text/plain; charset=nonsense"],
+)
+def test_broken_multipart_and_foreign_types_are_answered_with_a_page(
+    server: Server, visited: str, content_type: str
+) -> None:
+    for url in (server.url + "/", server.url + visited + "level/"):
+        answer = requests.post(
+            url, data=b"--x\r\nContent-Disposition: form-data; name", headers={"Content-Type": content_type}, timeout=30
+        )
+        assert answer.status_code in (400, 409, 422)
+        assert 'id="step"' in answer.text
+
+
+def test_an_unknown_host_is_refused_with_a_page(server: Server) -> None:
+    answer = requests.get(server.url + "/", headers={"Host": "evil.example"}, timeout=30)
+    assert answer.status_code == 400
+    assert "evil.example" not in answer.text

@@ -1,0 +1,128 @@
+"""Exactly once under parallel requests, two server processes and a killed one, on SQLite and on PostgreSQL."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import requests
+
+from onboarding.sandbox.server import Sandbox
+from tests.support import Customer, Server, Shown, fresh_email, picture
+
+PARALLEL = 20
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def pair(request: pytest.FixtureRequest, sandbox: Sandbox, tmp_path: Path) -> Iterator[tuple[Server, Server]]:
+    """Two server processes on one database."""
+    database = f"sqlite:///{tmp_path / 'pair.sqlite3'}"
+    if request.param == "postgres":
+        database = request.getfixturevalue("postgres")
+    upstream = sandbox.url + "/api"
+    one, two = (
+        Server(
+            database=database,
+            upstream=upstream,
+            PASSWORD_STEP="off",
+            UPSTREAM_READ_TIMEOUT="2",
+            UPSTREAM_CONNECT_TIMEOUT="1",
+        )
+        for _ in range(2)
+    )
+    one.manage("migrate", "--verbosity", "0")
+    with one, two:
+        yield one, two
+
+
+def at_once(post: Callable[[int], requests.Response]) -> list[requests.Response]:
+    with ThreadPoolExecutor(PARALLEL) as pool:
+        return list(pool.map(post, range(PARALLEL)))
+
+
+def calls(sandbox: Sandbox, name: str, text: str) -> list[dict]:
+    return [c for c in sandbox.calls() if c["biz_type"].endswith(name) and text in str(c["body"])]
+
+
+def test_twenty_final_posts_on_two_processes_register_once(pair: tuple[Server, Server], sandbox: Sandbox) -> None:
+    customer = Customer(pair[0], sandbox)
+    email = fresh_email("slow")
+    customer.identify(email=email)
+    code, path = customer.code(), customer.flow_url.removeprefix(pair[0].url) + "verify/"
+    answers = at_once(
+        lambda n: requests.post(pair[n % 2].url + path, data={"code": code}, allow_redirects=False, timeout=60)
+    )
+    assert {answer.status_code for answer in answers} == {303}
+    (target,) = {answer.headers["Location"] for answer in answers}
+    assert customer.get(pair[1].url + target).step == "level"
+    assert len([r for r in sandbox.registrations() if r["body"]["loginName"] == email]) == 1
+    assert len(calls(sandbox, ".register", email)) == 1
+
+
+def test_twenty_first_posts_make_one_flow_and_send_one_code(pair: tuple[Server, Server], sandbox: Sandbox) -> None:
+    customer = Customer(pair[0], sandbox)
+    landing = customer.get("/").value("landing")
+    email = fresh_email()
+    data = {"landing": landing, "channel": "email", "email": email, "country": "GB", "terms": "on"}
+    answers = at_once(lambda n: requests.post(pair[n % 2].url + "/", data=data, allow_redirects=False, timeout=60))
+    assert {answer.status_code for answer in answers} == {303}
+    assert len({answer.headers["Location"] for answer in answers}) == 1
+    assert len(calls(sandbox, ".verifyCodeSend", email)) == 1
+
+
+def test_twenty_wrong_codes_at_once_cost_one_attempt(pair: tuple[Server, Server], sandbox: Sandbox) -> None:
+    customer = Customer(pair[0], sandbox)
+    email = fresh_email()
+    customer.identify(email=email)
+    right = customer.code()
+    wrong = "000000" if right != "000000" else "111111"
+    path = customer.flow_url.removeprefix(pair[0].url) + "verify/"
+    answers = at_once(
+        lambda n: requests.post(pair[n % 2].url + path, data={"code": wrong}, allow_redirects=False, timeout=60)
+    )
+    assert {answer.status_code for answer in answers} == {422}
+    assert len(calls(sandbox, ".register", email)) == 1
+    assert customer.verify(right).step == "level"
+
+
+def test_twenty_sent_levels_are_submitted_once(pair: tuple[Server, Server], sandbox: Sandbox) -> None:
+    customer = Customer(pair[0], sandbox)
+    email = fresh_email()
+    customer.register(email=email)
+    path = customer.flow_url.removeprefix(pair[0].url) + "level/"
+    data = {"level": "level_1", "el-name": "Ann Example", "el-birthday": "1990-05-17"}
+    data |= {"el-id_card_type-kind": "passport", "el-id_card_type-number": "E12345678"}
+
+    def send(n: int) -> requests.Response:
+        files = {"el-proof_of_passpord": ("p.png", picture(), "image/png")}
+        return requests.post(pair[n % 2].url + path, data=data, files=files, timeout=60)
+
+    answers = at_once(send)
+    assert {answer.status_code for answer in answers} <= {200, 409}
+    assert {Shown(answer).step for answer in answers} == {"done"}
+    (number,) = [r["customerNo"] for r in sandbox.registrations() if r["body"]["loginName"] == email]
+    assert len([a for a in sandbox.applications() if a["customerNo"] == number]) == 1
+
+
+def test_a_killed_process_loses_no_registration(pair: tuple[Server, Server], sandbox: Sandbox) -> None:
+    customer = Customer(pair[0], sandbox)
+    email = fresh_email("slow")
+    customer.identify(email=email)
+    code, path = customer.code(), customer.flow_url.removeprefix(pair[0].url) + "verify/"
+    with ThreadPoolExecutor(1) as pool:
+        post = pool.submit(requests.post, pair[0].url + path, data={"code": code}, timeout=60)
+        while not calls(sandbox, ".register", email) and not post.done():
+            pass
+        pair[0].stop(signal.SIGKILL)
+        with pytest.raises(requests.RequestException):
+            post.result()
+    # The customer's browser sends the same again, now to the process that lives.
+    customer.server = pair[1]
+    shown = customer.post(path, {"code": code})
+    assert shown.step in ("status", "level")
+    assert customer.wait(30).step == "level"
+    assert len([r for r in sandbox.registrations() if r["body"]["loginName"] == email]) == 1
+    assert len({c["headers"]["idempotency-key"] for c in calls(sandbox, ".register", email)}) == 1

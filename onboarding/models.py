@@ -51,8 +51,15 @@ class SealedField(_TextField):
             log.error("a sealed value cannot be opened with the configured keys")
             return {}
 
+    def to_python(self, value: Any) -> Any:
+        return self.from_db_value(value, None, None) if isinstance(value, str) else value
+
     def get_prep_value(self, value: Any) -> str:
         return seal(value) if value else ""
+
+    def value_to_string(self, obj: models.Model) -> str:
+        """`dumpdata` and its kin write it sealed too."""
+        return self.get_prep_value(self.value_from_object(obj))
 
 
 class Partner(models.Model):

@@ -95,7 +95,7 @@ def render(
         "start_url": start_url(page),
         "languages": i18n.choices(),
         "errors": errors,
-        "error_of": dict(errors),
+        "error_of": _by_field(errors),
         "links": links(language),
         "progress": progress(step),
         "channels": settings.CHANNELS,
@@ -117,6 +117,14 @@ def render(
         response["Retry-After"] = str(retry_after)
     ANSWERS.labels(step.value, str(status)).inc()
     return response
+
+
+def _by_field(errors: Errors) -> dict[str, str]:
+    """All that is wrong with a field, as one text beside it."""
+    found: dict[str, str] = {}
+    for name, text in errors:
+        found[name] = f"{found[name]} {text}" if name in found else str(text)
+    return found
 
 
 def problem(

@@ -62,7 +62,7 @@ def plan(
 
     The row says `sent` at once, and whoever planned it is the one to send it: nobody can plan over it before it
     is on its way. If the process dies first, the row is asked about like any other whose answer never came.
-    `before` is the submission of the same intent, whose answer was definite or which nobody sent; its row is used again.
+    `before` is the submission of the same intent, with a definite answer or never sent; its row is used again.
     """
     submission = before or Submission(flow=flow, kind=kind, level=level)
     if submission.progress in (Progress.ACCEPTED, Progress.REJECTED):

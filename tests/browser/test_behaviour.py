@@ -529,7 +529,7 @@ def test_no_step_scrolls_sideways_on_a_narrow_phone(walk: Walk) -> None:
     walker.verify(walker.wrong_code())
     expect(walker.summary).to_be_visible()
     walker.root.get_by_text("No code, or a mistake in your details?").click()
-    walker.root.get_by_text("Delete my data", exact=True).click()
+    walker.unfold("delete")
     fits("verify")
     walker.verify()
     fits("path")
@@ -578,7 +578,7 @@ def test_a_swapped_in_step_has_the_address_of_the_flow_and_survives_a_reload(wal
 def test_deleted_data_is_gone_and_the_way_starts_anew(walk: Walk) -> None:
     walker = walk().open("/", **UTM).identify(email=fresh_email()).password()
     old = walker.page.url
-    walker.root.get_by_text("Delete my data", exact=True).click()
+    walker.unfold("delete")
     walker.press("Delete my data now").at("identify")
     expect(walker.step.get_by_role("status")).to_have_text("Your data has been deleted.")
     assert "utm_source=News" in walker.page.url

@@ -259,6 +259,11 @@ class Walker:
         self.root.get_by_role("link", name=name, exact=True).click()
         return self
 
+    def unfold(self, name: str) -> Walker:
+        """Opens the `help` or the `delete` part."""
+        self.root.locator(f"details.{name} > summary").click()
+        return self
+
     def fill_identity(self, *, email: str = "", phone: str = "", country: str = "United Kingdom") -> Walker:
         if phone and not self.field("Phone number").count():
             self.follow("Phone")

@@ -13,12 +13,13 @@ RUN /venv/bin/python -m babel.messages.frontend --quiet compile -d onboarding/lo
  && rm -rf onboarding/sandbox onboarding/management/commands/demo.py onboarding/management/commands/sandbox.py
 
 FROM python:3.13-slim
-RUN useradd --system --uid 10001 onboarding && mkdir -p /app/var && chown onboarding /app/var
+RUN useradd --system --uid 10001 onboarding
 COPY --from=build /venv /venv
-COPY --from=build --chown=root:root /app /app
+COPY --from=build /app /app
 WORKDIR /app
+RUN mkdir -p var && chown onboarding var
 ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 USER onboarding
 EXPOSE 8000
-HEALTHCHECK --interval=15s --timeout=3s CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8000/healthz', timeout=2)"]
-CMD ["granian", "--interface", "wsgi", "--host", "0.0.0.0", "--port", "8000", "--workers", "2", "--blocking-threads", "64", "--no-access-log", "--respawn-failed-workers", "onboarding.wsgi:application"]
+HEALTHCHECK --interval=15s --timeout=3s CMD ["python", "-c", "import os, urllib.request as u; u.urlopen(u.Request('http://127.0.0.1:8000/healthz', headers={'Host': os.environ['ALLOWED_HOSTS'].split(',')[0].lstrip('.')}), timeout=2)"]
+CMD ["granian", "--interface", "wsgi", "--host", "0.0.0.0", "--port", "8000", "--workers", "2", "--blocking-threads", "128", "--no-access-log", "--respawn-failed-workers", "onboarding.wsgi:application"]

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import sys
 
 # What `manage.py demo` (and so `make run`) needs to start with nothing configured; the environment wins.
@@ -23,6 +24,7 @@ def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "onboarding.settings")
     if sys.argv[1:2] == ["demo"]:
         ports = {name: os.environ.setdefault(name, port) for name, port in DEMO_PORTS.items()}
+        os.environ.setdefault("SECRET_KEY", secrets.token_urlsafe(50))  # one for all the processes that it starts
         for name, value in DEMO_DEFAULTS.items():
             os.environ.setdefault(name, value.format(**ports))
     from django.core.exceptions import ImproperlyConfigured

@@ -6,7 +6,8 @@ Upstream errors that a view does not answer itself become pages here, each with 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any
 
@@ -19,10 +20,13 @@ from django.views.decorators.csrf import csrf_exempt
 
 from onboarding import embedding, i18n, pages, partners, services
 from onboarding.domain.flow import Step
-from onboarding.domain.partner import Partner
+from onboarding.domain.partner import DEFAULT, Partner
 from onboarding.forms import VerifyForm
 from onboarding.models import Flow
+from onboarding.sealing import SealBroken
 from onboarding.upstream.errors import SessionEnded, UpstreamError, UpstreamUnavailable
+
+log = logging.getLogger("onboarding.guards")
 
 SMALL_BODY = 64 * 1024  # bytes; only a level carries pictures
 View = Callable[..., HttpResponse]
@@ -35,7 +39,7 @@ def customer_page(view: View) -> View:
     @wraps(view)
     def guarded(request: HttpRequest, **kwargs: Any) -> HttpResponse:
         with translation.override(i18n.negotiate((), request.headers.get("Accept-Language", ""))):
-            refused = _refusal(request, big=kwargs.get("step") == Step.LEVEL)
+            refused = _refusal(request, kwargs)
             response = refused or _answered(view, request, kwargs)
         _drain(request)
         return response
@@ -43,16 +47,23 @@ def customer_page(view: View) -> View:
     return guarded
 
 
-def _refusal(request: HttpRequest, *, big: bool) -> HttpResponse | None:
-    """What is refused before anything is looked up."""
+def _refusal(request: HttpRequest, kwargs: Mapping[str, Any]) -> HttpResponse | None:
+    """What is refused whatever the view; in a partner's frame that is seen there too."""
+    most = settings.BODY_MAX_BYTES if kwargs.get("step") == Step.LEVEL else SMALL_BODY
+    if request.method in ("GET", "HEAD") or (
+        request.method == "POST" and not embedding.is_foreign(request) and _length(request) <= most
+    ):
+        return None
+    flow = services.find_flow(kwargs["handle"]) if "handle" in kwargs else None
+    partner = partners.find_partner(flow.partner if flow else kwargs.get("slug", DEFAULT))
+    embedding.allow_framing(request, partner.origins if partner else ())
     if request.method not in ("GET", "HEAD", "POST"):
-        return pages.problem(request, "not-allowed", 405)
+        response = pages.problem(request, "not-allowed", 405)
+        response["Allow"] = "GET, HEAD, POST"
+        return response
     if embedding.is_foreign(request):
         return pages.problem(request, "not-allowed", 403)
-    most = settings.BODY_MAX_BYTES if big else SMALL_BODY
-    if _length(request) > most:
-        return pages.problem(request, "not-allowed", 413, too_large=most // 1024 // 1024)
-    return None
+    return pages.problem(request, "not-allowed", 413, too_large=most // 1024 // 1024)
 
 
 def _answered(view: View, request: HttpRequest, kwargs: dict[str, Any]) -> HttpResponse:
@@ -65,6 +76,9 @@ def _answered(view: View, request: HttpRequest, kwargs: dict[str, Any]) -> HttpR
     except SessionEnded:
         return see_other(pages.of(request).handle)
     except UpstreamError:
+        return pages.problem(request, "unsupported", 503, retry_after=300)
+    except SealBroken:
+        log.error("a flow cannot be opened with the configured keys: is an earlier key missing from the fallbacks?")
         return pages.problem(request, "unsupported", 503, retry_after=300)
 
 
@@ -81,7 +95,7 @@ def _length(request: HttpRequest) -> int:
     return int(text) if text.isascii() and text.isdigit() else 0
 
 
-def with_flow(view: View) -> View:
+def with_flow(view: View, *, expired_too: bool = False) -> View:
     """Finds the flow behind the handle; 404 for none, 410 for one that expired or moved on."""
 
     @wraps(view)
@@ -91,7 +105,7 @@ def with_flow(view: View) -> View:
             return left_flow(request, handle)
         partner = partners.find_partner(flow.partner) or Partner(flow.partner)
         pages.set_page(request, flow=flow, handle=handle, partner=partner)
-        if services.is_expired(flow, timezone.now()):
+        if services.is_expired(flow, timezone.now()) and not expired_too:
             return pages.problem(request, "expired", 410)
         return view(request, flow=flow, handle=handle, **kwargs)
 

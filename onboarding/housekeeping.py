@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 from datetime import datetime
 
+from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
 from onboarding.domain.flow import Outcome, Progress
 from onboarding.models import Flow, Submission, SubmissionKind
+from onboarding.sealing import SealBroken
 from onboarding.services import PENDING_STATES, ensure_token
 from onboarding.submissions import Clock, lease, locked, perform
 from onboarding.upstream.errors import UpstreamError
@@ -31,7 +33,9 @@ def settle(submission: Submission, *, clock: Clock = timezone.now) -> Submission
     now = clock()
     if submission.progress is Progress.SENT and (submission.sent_at or now) > now - lease():
         return submission
-    if not submission.payload:
+    try:
+        _ = submission.payload, submission.flow.personal
+    except SealBroken:
         log.error("submission of reference %s cannot be asked about: its key is lost", submission.flow.reference)
         return submission
     try:
@@ -46,7 +50,8 @@ def settle(submission: Submission, *, clock: Clock = timezone.now) -> Submission
 
 def pending_submissions() -> list[Submission]:
     """Every registration or level whose outcome is unknown, oldest first."""
-    return list(Submission.objects.filter(PENDING).select_related("flow").order_by("sent_at"))
+    found = Submission.objects.filter(PENDING).select_related("flow").defer("payload", "flow__personal")
+    return list(found.order_by("sent_at"))
 
 
 def delete_data(*, flow: Flow, now: datetime) -> bool:
@@ -69,8 +74,8 @@ def purge(*, now: datetime) -> int:
     open_flows = Submission.objects.filter(PENDING).values("flow")
     done = 0
     for pk in due.exclude(pk__in=open_flows).values_list("pk", flat=True):
-        with locked(Flow(pk=pk)) as row:
-            _wipe(row, now)
+        with transaction.atomic():
+            _wipe(Flow.objects.select_for_update().defer("personal").get(pk=pk), now)
         done += 1
     return done
 

@@ -73,6 +73,10 @@ _MESSAGES: dict[str, Promise] = {
     "0000632": _("This phone number already belongs to another customer's details."),
     "0000633": _("This document number already belongs to another customer's details."),
     **dict.fromkeys(("0000601", "0000605"), _CHECKING),
+    **dict.fromkeys(
+        ("0000901", "0000902", "0000903"),
+        _("The recommendation in your link is not valid. You can open the account without it."),
+    ),
     **dict.fromkeys(("0000004", "0000005", "0000108", "0000613"), _LATER),
 }
 _OTHER_MESSAGES: dict[str, Promise] = {

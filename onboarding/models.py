@@ -5,7 +5,6 @@ Personal data, the upstream token and request bodies are sealed (`SealedField`).
 
 from __future__ import annotations
 
-import logging
 import secrets
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -20,9 +19,7 @@ from onboarding.domain import flow as domain
 from onboarding.domain import levels as domain_levels
 from onboarding.domain.partner import Partner as PartnerSettings
 from onboarding.domain.partner import wrong_origins
-from onboarding.sealing import SealBroken, seal, unseal
-
-log = logging.getLogger("onboarding.models")
+from onboarding.sealing import seal, unseal
 
 _REFERENCE_ALPHABET = "23456789BCDFGHJKMNPQRTVWXY"  # no vowels, nothing that sounds or looks alike
 
@@ -40,16 +37,13 @@ else:  # Django's fields cannot be subscripted at run time
 
 
 class SealedField(_TextField):
-    """A JSON value that rests encrypted. A value sealed under a lost key reads as an empty dict and is logged."""
+    """A JSON value that rests encrypted. Reading one that was sealed under a lost key raises SealBroken.
+
+    It must not read as empty: the next save would make that true.
+    """
 
     def from_db_value(self, value: str | None, expression: object, connection: object) -> Any:
-        if not value:
-            return {}
-        try:
-            return unseal(value)
-        except SealBroken:
-            log.error("a sealed value cannot be opened with the configured keys")
-            return {}
+        return unseal(value) if value else {}
 
     def to_python(self, value: Any) -> Any:
         return self.from_db_value(value, None, None) if isinstance(value, str) else value

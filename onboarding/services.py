@@ -278,8 +278,10 @@ def register(*, flow: Flow, code: str, visitor: Visitor, clock: Clock = timezone
             submission = perform(submission, WRITES[SubmissionKind.REGISTER], clock=clock)
         if mine or submission.progress is not Progress.REJECTED:
             break
-    if submission.progress is Progress.REJECTED and submission.field == Notice.CODE:
-        raise Rejected(submission.code, submission.field)
+    if submission.progress is Progress.REJECTED:
+        row = Flow.objects.get(pk=flow.pk)
+        if not row.outcome and row.notice in (Notice.NONE, Notice.AGENT):  # the verify step says it
+            raise Rejected(submission.code, submission.field)
     if submission.progress is Progress.ACCEPTED:
         ensure_token(flow)
     handle = writes.handle_for(flow, code)
@@ -297,18 +299,28 @@ def _intend_registration(flow: Flow, code: str, visitor: Visitor, now: datetime)
         same = before is not None and writes.same_request(before.payload, payload)
         if before is not None and before.progress in (*PENDING_STATES, Progress.ACCEPTED):
             return before, same
-        if before is not None and same:
+        if before is not None and same and before.payload.get("call") == payload["call"]:
             twin = before.ended_at is not None and now - before.ended_at < timedelta(seconds=TWIN_SECONDS)
             if before.progress is Progress.PLANNED or twin:
                 return before, True
-        if row.code_attempts >= MAX_CODE_ATTEMPTS:
-            raise LimitReached
-        row.code_attempts += 1
+        if before is None or before.progress is Progress.REJECTED:  # else the last attempt was never evaluated
+            if row.code_attempts >= MAX_CODE_ATTEMPTS:
+                raise LimitReached
+            row.code_attempts += 1
         row.next_handle_digest = handle_digest(writes.handle_for(row, code))
         row.notice, row.notice_code = Notice.NONE, ""
         row.touch(now)
         row.save()
         return plan(row, SubmissionKind.REGISTER, payload, now=now, before=before), True
+
+
+def drop_agent(*, flow: Flow, now: datetime) -> None:
+    """Goes on without the referrer agent, after the upstream refused him and the customer was asked."""
+    with locked(flow) as row:
+        _require_unregistered(row)
+        row.agent, row.notice, row.notice_code = "", Notice.NONE, ""
+        row.touch(now)
+        row.save()
 
 
 def replayed_handle(*, handle: str, code: str) -> str | None:

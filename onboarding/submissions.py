@@ -20,6 +20,7 @@ from django.db import transaction
 from onboarding.domain.flow import Progress
 from onboarding.metrics import SUBMISSIONS
 from onboarding.models import Flow, Submission
+from onboarding.upstream.codes import Field
 from onboarding.upstream.errors import (
     ContractBroken,
     Misconfigured,
@@ -95,37 +96,62 @@ def perform(submission: Submission, write: Write, *, clock: Clock) -> Submission
     Raises UpstreamUnavailable, Misconfigured or ContractBroken when nothing was done upstream and the customer has to
     wait for somebody; the submission is then still planned.
     """
-    before = Progress.PLANNED
+    earlier = Progress.PLANNED
     if not submission.claimed:
-        taken = submission.claim(clock(), lease=lease(), pause=ASK_AGAIN_AFTER)
-        if taken is None:
+        before = submission.claim(clock(), lease=lease(), pause=ASK_AGAIN_AFTER)
+        if before is None:
             return _wait(submission)
-        before = taken
+        earlier = Progress.UNKNOWN if before.is_pending else Progress.PLANNED
     submission.claimed = False
-    earlier = Progress.PLANNED if before is Progress.PLANNED else Progress.UNKNOWN
     try:
         result = write.send(submission)
     except OutcomeUnknown as exc:
         _record(submission, Progress.UNKNOWN, exc, clock())
     except (Refused, SessionEnded) as exc:
-        with locked(submission.flow) as flow:
-            state = write.reject(flow, submission, exc, clock())
-            flow.save()
-            _record(submission, state, exc, clock())
+        _record_rejection(submission, write, exc, earlier, clock())
     except UpstreamError as exc:
-        if exc.code == UNREADABLE:  # it was accepted, but we cannot read how: the same key gives the same answer
-            _record(submission, Progress.UNKNOWN, exc, clock())
-            return submission
-        if not keeps_key(exc):
-            earlier = Progress.PLANNED  # a definite answer: nothing was done, and this key is used up
-        _record(submission, earlier, exc, clock(), key=submission.key if keeps_key(exc) else new_key())
-        raise
+        _record_nothing_done(submission, earlier, exc, clock())
+        if exc.code != UNREADABLE:
+            raise
     else:
         with locked(submission.flow) as flow:
-            write.accept(flow, submission, result, clock())
-            flow.save()
-            _record(submission, Progress.ACCEPTED, None, clock())
+            if _is_current(submission):
+                write.accept(flow, submission, result, clock())
+                flow.save()
+                _record(submission, Progress.ACCEPTED, None, clock())
     return submission
+
+
+def _record_rejection(
+    submission: Submission, write: Write, exc: UpstreamError, earlier: Progress, now: datetime
+) -> None:
+    if earlier is Progress.UNKNOWN and isinstance(exc, Refused) and exc.field is Field.CAPTCHA:
+        _record(submission, Progress.UNKNOWN, exc, now)  # our question was refused, not what was asked about
+        return
+    with locked(submission.flow) as flow:
+        if _is_current(submission):
+            state = write.reject(flow, submission, exc, now)
+            flow.save()
+            _record(submission, state, exc, now)
+
+
+def _record_nothing_done(submission: Submission, earlier: Progress, exc: UpstreamError, now: datetime) -> None:
+    """The state goes back to what it was before; a definite answer uses its key up.
+
+    An answer that concerns our question, not the customer (a wrong address of ours, say), tells nothing about what an
+    earlier question of unknown outcome did: that one stays unknown, under its key.
+    """
+    if exc.code == UNREADABLE:  # the upstream did it, but we cannot read how: the same key gives the same answer
+        _record(submission, Progress.UNKNOWN, exc, now)
+    elif keeps_key(exc) or earlier is Progress.UNKNOWN:
+        _record(submission, earlier, exc, now)
+    else:
+        _record(submission, Progress.PLANNED, exc, now, key=new_key())
+
+
+def _is_current(submission: Submission) -> bool:
+    """False when another body was planned while this one was on its way (a corrected address): its answer is void."""
+    return Submission.objects.filter(pk=submission.pk, key=submission.key).exists()
 
 
 def _record(
@@ -135,7 +161,7 @@ def _record(
     old_key, submission.key = submission.key, key or submission.key
     submission.state = state
     submission.code = error.code[:60] if error else "0"
-    submission.trace = (error.trace if error else "")[:80]
+    submission.trace = error.trace[:80] if error else submission.trace
     submission.field = error.field.value if isinstance(error, Refused) else ""
     submission.ended_at = now if state in (Progress.ACCEPTED, Progress.REJECTED) else None
     names = ("key", "state", "code", "trace", "field", "ended_at", "payload")

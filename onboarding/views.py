@@ -6,7 +6,7 @@ flow whose outcome is unknown asks the upstream again under the same key, which 
 
 from __future__ import annotations
 
-from functools import wraps
+from functools import partial, wraps
 from typing import Any
 
 from django.conf import settings
@@ -164,6 +164,7 @@ def _verify(
         "sent": flow.code_sent_at is not None,
         "wait": services.wait_for_next_code(flow, timezone.now()),
         "typed": typed,
+        "agent_refused": flow.notice == Notice.AGENT,
     }
     return pages.render(request, Step.VERIFY, context, status=status, errors=errors)
 
@@ -173,11 +174,13 @@ def _answer_verify(request: HttpRequest, flow: Flow, handle: str, here: Position
     typed = request.POST.get("code", "")[:40]
     if not form.is_valid():
         return _verify(request, flow, status=422, errors=errors_of(form), typed=typed)
+    if "without_agent" in request.POST and flow.notice == Notice.AGENT:
+        services.drop_agent(flow=flow, now=timezone.now())
     try:
         found = services.register(flow=flow, code=form.cleaned_data["code"], visitor=visitor.read(request))
     except services.Rejected as exc:
         flow.refresh_from_db()
-        errors = [("id_code", i18n.refusal(exc.code, exc.field))]
+        errors = [("id_code" if exc.field == Notice.CODE else "", i18n.refusal(exc.code, exc.field))]
         return _verify(request, flow, status=422, errors=errors, typed=typed)
     return see_other(found)
 
@@ -225,7 +228,8 @@ def go_on(request: HttpRequest, flow: Flow, handle: str) -> HttpResponse:
     return response
 
 
-@flow_view
+@customer_page
+@partial(with_flow, expired_too=True)
 @posted
 def delete(request: HttpRequest, flow: Flow, handle: str) -> HttpResponse:
     """ "Delete my data now"; while an outcome is open, as soon as that is known."""

@@ -6,7 +6,8 @@ submission, because the same key must always carry the same body.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -20,8 +21,8 @@ from onboarding.gateway import upstream, upstream_language
 from onboarding.models import Flow, Submission, SubmissionKind
 from onboarding.sealing import derive_handle
 from onboarding.upstream.client import Call
-from onboarding.upstream.codes import EXISTS_CODES, IN_REVIEW_CODES, PASSED_CODES, Field
-from onboarding.upstream.errors import Refused, UpstreamError
+from onboarding.upstream.codes import AGENT_CODES, EXISTS_CODES, IN_REVIEW_CODES, LATER_CODES, PASSED_CODES, Field
+from onboarding.upstream.errors import Misconfigured, Refused, SessionEnded, UpstreamError
 from onboarding.upstream.wire import (
     BizType,
     ElementAnswer,
@@ -70,6 +71,15 @@ def _call(submission: Submission, **extra: str) -> Call:
     return Call(idempotency_key=submission.key, **{**submission.payload["call"], **extra})
 
 
+@contextmanager
+def _guest() -> Iterator[None]:
+    """A call without log-in that the upstream answers with "session ended" is a matter for the operator."""
+    try:
+        yield
+    except SessionEnded as exc:
+        raise Misconfigured(exc.code, trace=exc.trace, status=exc.status) from exc
+
+
 # -- The verification code ---------------------------------------------------------------------------------------------
 
 
@@ -85,7 +95,9 @@ def code_payload(flow: Flow, visitor: Visitor) -> dict[str, Any]:
 
 
 def _send_code(submission: Submission) -> str:
-    return upstream().send_code(SendCodeRequest.model_validate(submission.payload["request"]), _call(submission))
+    request = SendCodeRequest.model_validate(submission.payload["request"])
+    with _guest():
+        return upstream().send_code(request, _call(submission))
 
 
 def _accept_code(flow: Flow, submission: Submission, ticket: str, now: datetime) -> None:
@@ -152,7 +164,8 @@ def _register(submission: Submission) -> Registration:
     request = RegisterRequest.model_validate(submission.payload["request"])
     if not request.send_token:  # the code that was never sent (see _reject_code): none can be right
         raise Refused("CUSTOMER_API_0000511", field=Field.CODE)
-    return upstream().register(request, _call(submission))
+    with _guest():
+        return upstream().register(request, _call(submission))
 
 
 def _accept_registration(flow: Flow, submission: Submission, answer: Registration, now: datetime) -> None:
@@ -160,6 +173,7 @@ def _accept_registration(flow: Flow, submission: Submission, answer: Registratio
     levels = [] if answer.in_review else to_json(answer.levels)
     flow.customer_no = answer.customer_no[:64]
     flow.registered_at = now
+    submission.trace = answer.trace[:80]
     flow.previous_handle_digest = flow.handle_digest
     flow.handle_digest, flow.next_handle_digest = flow.next_handle_digest or flow.handle_digest, None
     flow.notice, flow.notice_code = Notice.NONE, ""
@@ -183,8 +197,13 @@ def _reject_registration(flow: Flow, submission: Submission, error: UpstreamErro
     field = error.field.value if isinstance(error, Refused) else ""
     if error.code in EXISTS_CODES:
         flow.outcome = Outcome.EXISTS  # the code was right, so whoever reads this owns the identifier
-    elif field == Notice.CODE:
-        pass  # said on the field at once, nothing to remember
+    elif field == Notice.CODE or error.code in LATER_CODES:
+        pass  # said at once on the verify step, nothing to remember
+    elif field == "captcha":
+        flow.code_attempts -= 1  # the code was not looked at
+    elif error.code in AGENT_CODES and flow.agent:
+        flow.notice, flow.notice_code = Notice.AGENT, error.code
+        flow.code_attempts -= 1
     elif field in _NOTICES:
         flow.notice, flow.notice_code = _NOTICES[field](flow), error.code
         if flow.notice == Notice.PASSWORD:

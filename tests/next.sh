@@ -4,7 +4,7 @@ set -eu
 cd "$(dirname "$0")/.."
 found=""
 for candidate in python3.13 "$HOME"/.pyenv/versions/3.13*/bin/python /usr/local/bin/python3.13; do
-  if command -v "$candidate" >/dev/null 2>&1; then found=$candidate; break; fi
+  if "$candidate" -c "import venv" >/dev/null 2>&1; then found=$candidate; break; fi
 done
 if [ -z "$found" ]; then echo "skipped: no Python 3.13 here"; exit 0; fi
 if ! cmp -s requirements/next.txt .venv-next/installed.txt; then

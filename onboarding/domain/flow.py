@@ -81,6 +81,7 @@ class Notice(StrEnum):
     ACCOUNT_TYPE = "account_type"
     PASSWORD = "password"  # noqa: S105 (the name of a field)
     LEVEL = "level"
+    AGENT = "agent"  # the referrer agent of the link is refused; the customer decides to go on without
 
 
 IDENTITY_NOTICES = frozenset({Notice.EMAIL, Notice.PHONE, Notice.PHONE_AREA, Notice.COUNTRY, Notice.ACCOUNT_TYPE})

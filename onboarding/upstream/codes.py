@@ -52,6 +52,9 @@ IN_FLIGHT = "GATEWAY_CODE_018"
 EXISTS_CODES = frozenset(f"CUSTOMER_API_0000{number}" for number in ("101", "106", "107", "121", "122", "141", "142"))
 IN_REVIEW_CODES = frozenset({"CUSTOMER_API_0000601", "CUSTOMER_API_0000605"})
 PASSED_CODES = frozenset({"CUSTOMER_API_0000604", "CUSTOMER_API_0000608"})
+AGENT_CODES = frozenset({"CUSTOMER_API_0000901", "CUSTOMER_API_0000902", "CUSTOMER_API_0000903"})
+# Definitely not done, and not the customer's fault: the same request may be accepted later.
+LATER_CODES = frozenset({"CUSTOMER_API_0000005", "CUSTOMER_API_0000108", "CUSTOMER_API_0000613"})
 REJECTED_CODES = frozenset({"CUSTOMER_API_0000606", "CUSTOMER_API_0000610"})
 
 _GATEWAY: Mapping[str, Verdict | Field] = {

@@ -7,6 +7,8 @@
   let seq = 0;
   let height = 0;
   let told = "";
+  let level = "";
+  let customer = "";
 
   function parentOrigins() {
     const known = window.location.ancestorOrigins ? window.location.ancestorOrigins[0] : "";
@@ -34,12 +36,19 @@
     const data = document.getElementById("step").dataset;
     const now = [data.step, data.level, data.problem].join(" ");
     if (now === told) return;
-    const before = told.split(" ");
     told = now;
-    if (before[0] === "level" && (data.step !== "level" || data.level !== before[1])) tell("submitted", {level: before[1]});
+    if (data.customer && data.customer !== customer) {
+      customer = data.customer;
+      tell("registered", {customerNo: customer});
+    }
+    // A level is over once another one, a choice of path or the end is shown; a problem or the status step says nothing.
+    if (level && (data.step === "done" || (["level", "path"].includes(data.step) && data.level !== level))) {
+      tell("submitted", {level});
+      level = "";
+    }
+    if (data.step === "level") level = data.level;
     if (data.problem) tell("problem", {problem: data.problem});
     else tell("step", {step: data.step, level: data.level});
-    if (data.customer) tell("registered", {customerNo: data.customer});
     if (data.step === "done") tell("done", {outcome: data.outcome});
   }
 

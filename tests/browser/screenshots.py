@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image
-from playwright.sync_api import Browser, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from onboarding.sandbox.partner import PartnerSite
 from onboarding.sandbox.server import Sandbox
@@ -166,21 +166,27 @@ def all_pictures(studio: Studio) -> None:
 
 
 def readme_pictures(studio: Studio) -> None:
+    """Two phones of the same height, side by side: the first step by day, a level by night."""
     PICTURES.mkdir(parents=True, exist_ok=True)
-    with studio.visit("phone", device_scale_factor=1.5, color_scheme="light") as visit:
-        walker = visit.walker.open().at("identify").fill_identity(email="ann@example.org")
-        walker.root.get_by_role("checkbox").check()
-        walker.page.evaluate("document.activeElement.blur()")
-        save(walker, PICTURES / "first-step.png")
-    with studio.visit("desktop", color_scheme="light") as visit:
-        walker = visit.walker.open().register(email=fresh_email()).at("level").fill_level()
-        walker.page.evaluate("document.activeElement.blur()")
-        save(walker, PICTURES / "level.png")
+    with (
+        studio.visit("phone", device_scale_factor=1.5, color_scheme="light") as day,
+        studio.visit("phone", device_scale_factor=1.5, color_scheme="dark") as night,
+    ):
+        day.walker.open().at("identify").fill_identity(email="ann@example.org")
+        day.walker.root.get_by_role("checkbox").check()
+        night.walker.open().register(email=fresh_email()).at("level").fill_level()
+        pages = {"first-step": day.walker.page, "level": night.walker.page}
+        height = max(int(page.evaluate("document.documentElement.scrollHeight")) for page in pages.values())
+        for name, page in pages.items():
+            page.set_viewport_size({"width": 390, "height": height})
+            page.mouse.move(0, 0)
+            page.evaluate("document.activeElement.blur(); scrollTo(0, 0)")
+            save(page, PICTURES / f"{name}.png")
 
 
-def save(walker: Walker, path: Path) -> None:
+def save(page: Page, path: Path) -> None:
     """With as few colours as it takes for a page that loads quickly."""
-    walker.page.screenshot(path=path, animations="disabled")
+    page.screenshot(path=path, animations="disabled")
     if path.stat().st_size > PICTURE_BYTES:
         with Image.open(path) as picture:
             picture.convert("RGB").quantize(128, dither=Image.Dither.NONE).save(path, optimize=True)

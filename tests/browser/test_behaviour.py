@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from playwright.sync_api import BrowserContext, expect
 
+from onboarding.sandbox.server import Sandbox
 from tests.browser.conftest import Walk
 from tests.browser.walker import NARROW, NO_SCRIPT, PHONE, Walker
-from tests.support import fresh_email, fresh_phone, picture
+from tests.support import Server, fresh_email, fresh_phone, picture
 
 pytestmark = pytest.mark.browser
 
@@ -349,6 +350,49 @@ def test_an_upstream_that_hangs_is_not_waited_for_longer_than_the_time_out(
     walker.level().at("done")
     walker.entry()
     walker.watch.is_clean()
+
+
+@pytest.fixture
+def frail(walk: Walk, start_server: Callable[..., Server]) -> Iterator[Walker]:
+    """A walker whose upstream may be stopped and started again: `walker.sandbox.stop()`."""
+    with Sandbox(port=0, review_seconds=0.0) as own:
+        server = start_server(upstream=own.url + "/api", UPSTREAM_READ_TIMEOUT="2", UPSTREAM_CONNECT_TIMEOUT="1")
+        walker = walk(url=server.url)
+        walker.sandbox = own
+        yield walker
+
+
+def test_an_upstream_that_is_down_loses_nothing(frail: Walker) -> None:
+    walker = frail.open("/", **UTM).identify(email=fresh_email())
+    walker.sandbox.stop()
+    walker.press("Skip for now").at("problem", problem="busy")
+    walker.sandbox.start()
+    walker.follow("Back to the form").at("verify").press("Send the code")
+    expect(walker.field("Code")).to_be_visible()
+    walker.verify().at("level")
+    walker.sandbox.stop()
+    walker.level().at("problem", problem="busy")
+    walker.sandbox.start()
+    walker.follow("Back to the form").at("level")
+    expect(walker.field("Full name")).to_have_value("Ann Example")
+    walker.attach("Passport, photo page").press("Send").at("done")
+    assert walker.entry()["body"]["utmSource"] == UTM["utm_source"]
+    walker.watch.is_clean(refusals=(503,))
+
+
+def test_a_long_wait_leaves_the_customer_alone(frail: Walker) -> None:
+    """What is opened stays open, and the focus stays where it was put, while the page looks again and again."""
+    walker = frail.open().register(email=fresh_email("drop")).at("status")
+    walker.sandbox.stop()
+    walker.unfold("delete")
+    walker.field("Language").focus()
+    for _ in range(2):
+        with walker.page.expect_response(re.compile("/f/")):
+            pass
+    expect(walker.at("status").field("Language")).to_be_focused()
+    expect(walker.root.get_by_role("button", name="Delete my data now")).to_be_visible()
+    walker.sandbox.start()
+    walker.at("level")
 
 
 # -- The ends ----------------------------------------------------------------------------------------------------------

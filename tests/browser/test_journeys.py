@@ -173,7 +173,9 @@ def told_in_order(events: list[dict[str, Any]], walker: Walker) -> None:
     steps = [event["payload"]["step"] for event in events if event["type"] == "step"]
     assert steps == ["identify", "password", "verify", "level", "done"]
     assert events[0]["type"] == "ready"
+    assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
     last = {event["type"]: event["payload"] for event in events}
+    assert [event["type"] for event in events].count("registered") == 1
     assert last["registered"] == {"customerNo": walker.entry()["customerNo"]}
     assert last["submitted"] == {"level": "level_1"}
     assert last["done"]["outcome"] in ("passed", "in_review")

@@ -227,6 +227,21 @@ def test_settle_resolves_the_registration_of_a_customer_who_left(
     assert customer.get(customer.flow_url).step == "level"
 
 
+def test_an_unknown_outcome_stays_unknown_while_the_question_itself_is_refused(
+    start_server: Callable[..., Server], sandbox: Sandbox
+) -> None:
+    server = start_server(UPSTREAM_READ_TIMEOUT="2", PASSWORD_STEP="off")
+    customer = Customer(server, sandbox)
+    email = fresh_email("error500")
+    assert customer.register(email=email).step == "status"
+    lost = Server(database=server.env["DATABASE_URL"], upstream=sandbox.url + "/elsewhere")
+    for _ in range(2):
+        assert lost.manage("settle", check=False).returncode == 1
+    lost.log.unlink()
+    assert customer.wait().step == "level"
+    registration(sandbox, email)
+
+
 def test_the_status_step_moves_on_by_itself_when_it_is_looked_at(customer: Customer) -> None:
     shown = customer.register(email=fresh_email("error500"))
     assert shown.step == "status"
@@ -354,3 +369,15 @@ def test_the_way_on_carries_the_token_and_no_page_does(start_server: Callable[..
     assert answer.headers["Referrer-Policy"] == "no-referrer"
     assert found.group(1) not in shown.text
     assert found.group(1) not in server.log.read_text()
+
+
+def test_a_refused_agent_is_dropped_only_after_asking(customer: Customer, sandbox: Sandbox) -> None:
+    email = fresh_email("badagent")
+    shown = customer.register(email=email, query={"b_superiorAgent": "nobody"})
+    assert (shown.status, shown.step) == (422, "verify")
+    assert 'name="without_agent"' in shown.text
+    code = customer.code()
+    assert customer.verify(code).status == 422, "not without being asked"
+    shown = customer.post(customer.flow_url + "verify/", {"code": code, "without_agent": "1"})
+    assert shown.step == "level"
+    assert "thirdServerCode" not in registration(sandbox, email)["body"]

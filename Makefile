@@ -55,7 +55,7 @@ messages: $(VENV)/dev.stamp ## collect texts into the catalogues and compile the
 	@$(PY) -m babel.messages.frontend --quiet compile -d onboarding/locale -D django
 
 screenshots: $(VENV)/dev.stamp $(VENV)/messages.stamp ## renew the pictures of README and docs
-	$(PY) -m tests.browser.screenshots
+	$(PY) -m tests.browser.screenshots --readme
 
 lock: ## renew the lock files (needs uv)
 	requirements/lock.sh

@@ -5,6 +5,7 @@ The same rules as in services.py: lock shortly, write the intent down, call the 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from datetime import datetime
 from typing import BinaryIO
@@ -14,14 +15,18 @@ from django.conf import settings
 from django.utils import timezone
 
 from onboarding import writes
-from onboarding.domain.flow import Progress, Visitor, open_levels
+from onboarding.domain.flow import AccountType, Progress, Visitor, open_levels
+from onboarding.domain.levels import Level, renamed, to_json
 from onboarding.gateway import upstream, upstream_language
 from onboarding.models import Flow, Submission, SubmissionKind
 from onboarding.services import PENDING_STATES, Rejected, ensure_token, state_of
 from onboarding.submissions import Clock, find, locked, perform, plan
 from onboarding.upstream.client import Call
-from onboarding.upstream.errors import OutcomeUnknown, Refused, SessionEnded, UpstreamUnavailable
+from onboarding.upstream.errors import OutcomeUnknown, Refused, SessionEnded, UpstreamError, UpstreamUnavailable
+from onboarding.upstream.wire import FindLevelsRequest
 from onboarding.writes import WRITES
+
+log = logging.getLogger("onboarding.level_services")
 
 
 def choose_path(*, flow: Flow, level: str, path: str, now: datetime) -> None:
@@ -129,6 +134,30 @@ def _intend_level(
         row.touch(now)
         row.save()
         return plan(row, SubmissionKind.LEVEL, payload, now=now, level=level, before=before)
+
+
+def translate_levels(*, flow: Flow, now: datetime) -> None:
+    """Asks for the open levels again in the flow's language; the names change, nothing else.
+
+    Without an answer the customer goes on with the names as they are.
+    """
+    token = flow.personal.get("token")
+    if flow.outcome or not token or flow.account_type != AccountType.INDIVIDUAL:
+        return
+    names: dict[str, Level] = {}
+    call = Call(lang=upstream_language(flow.language), token=token)
+    try:
+        for level in open_levels(state_of(flow)):
+            found = upstream().find_levels(FindLevelsRequest(level_code=level.code), call)
+            names |= {other.code: other for other in found}
+    except UpstreamError as exc:
+        log.info("levels of reference %s keep their language: %s", flow.reference, exc)
+        return
+    with locked(flow) as row:
+        levels = [renamed(level, names.get(level.code, level)) for level in row.levels]
+        row.personal = {**row.personal, "levels": to_json(levels)}
+        row.touch(now)
+        row.save()
 
 
 def levels_left(flow: Flow) -> int:

@@ -28,7 +28,8 @@ Errors = Iterable[tuple[str, str | Promise]]  # (id of the field, or "" for the 
 HTMX_CONFIG = json.dumps(
     {
         "allowEval": False,
-        "includeIndicatorStyles": False,  # the content policy knows no inline style
+        "attributesToSettle": ["class"],  # not style: the content policy knows no inline style
+        "includeIndicatorStyles": False,
         "selfRequestsOnly": True,
         "historyCacheSize": 0,  # nothing a customer typed is written to any storage
         "refreshOnHistoryMiss": True,

@@ -42,6 +42,8 @@ def _start_flow(request: HttpRequest, partner: Partner, fresh: Landing) -> HttpR
     landing = from_field(request.POST.get("landing", ""), partner)
     if landing is not None:
         pages.set_page(request, landing=landing)  # from here on in the language of the page that was answered
+    if request.POST.get("switch") in settings.CHANNELS and landing is not None:
+        return switch_channel(request)
     form = identify_form(request, request.POST)
     if landing is None:
         text = _("This page was open for a long time or came back altered. Check your entries and send them again.")
@@ -61,6 +63,11 @@ def _start_flow(request: HttpRequest, partner: Partner, fresh: Landing) -> HttpR
     except services.Rejected as exc:
         pages.set_page(request, flow=None, handle="", landing=renewed(landing))
         return show_identify(request, request.POST.dict(), form, rejected=exc)
+
+
+def switch_channel(request: HttpRequest) -> HttpResponse:
+    """The same step for the other channel, with everything chosen so far; nothing is stored."""
+    return show_identify(request, {**request.POST.dict(), "channel": request.POST["switch"]})
 
 
 def send_first_code(request: HttpRequest, flow: Flow, handle: str) -> HttpResponse:
@@ -105,7 +112,7 @@ def show_identify(
 
 
 def _choices(values: dict[str, str]) -> dict[str, Any]:
-    """What can be chosen, and what is: by the visitor, else by the link, else by country."""
+    """What can be chosen, and what is: by the visitor, else by the link."""
     language = translation.get_language()
     registrable, everywhere = dictionaries.registrable(language), dictionaries.countries(language)
     country = match_country(registrable, values.get("country", ""))
@@ -114,7 +121,7 @@ def _choices(values: dict[str, str]) -> dict[str, Any]:
         "values": {
             **values,
             "country": country,
-            "phone_area": match_country(everywhere, values.get("phone_area", "")) or country,
+            "phone_area": match_country(everywhere, values.get("phone_area", "")),
         },
         "countries": registrable,
         "areas": [c for c in everywhere if c.area],

@@ -129,6 +129,8 @@ def _answer_twice(request: HttpRequest, flow: Flow, handle: str, here: Position)
 
 
 def _answer_identify(request: HttpRequest, flow: Flow, handle: str, here: Position) -> HttpResponse:
+    if request.POST.get("switch") in settings.CHANNELS:
+        return start_views.switch_channel(request)
     form = start_views.identify_form(request, request.POST, ask_consent=False)
     if not form.is_valid():
         return start_views.show_identify(request, request.POST.dict(), form)
@@ -247,7 +249,8 @@ def language(request: HttpRequest, flow: Flow, handle: str) -> HttpResponse:
     """The rest of the flow in another language."""
     chosen = i18n.supported(request.POST.get("lang", ""))
     if chosen:
-        services.set_language(flow=flow, language=chosen, now=timezone.now())
+        flow = services.set_language(flow=flow, language=chosen, now=timezone.now())
+        level_services.translate_levels(flow=flow, now=timezone.now())
     return see_other(handle)
 
 

@@ -8,7 +8,7 @@ Pure values. They are read from the upstream by `onboarding.upstream`, kept with
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -53,9 +53,9 @@ class Element:
     kind: Kind
     show_type: str = ""
     pattern: str = ""
-    saved: str = ""  # answer saved upstream; for a date: epoch milliseconds as text
-    saved_group: str = ""  # document kind saved upstream
-    saved_group_number: str = ""
+    saved: str = field(default="", repr=False)  # answer saved upstream; for a date: epoch milliseconds as text
+    saved_group: str = field(default="", repr=False)  # document kind saved upstream
+    saved_group_number: str = field(default="", repr=False)
 
     @property
     def document(self) -> str:
@@ -107,6 +107,24 @@ def group(entries: Iterable[tuple[str, str, Path]]) -> tuple[Level, ...]:
         names[code] = names.get(code) or name
         paths.setdefault(code, []).append(path)
     return tuple(Level(code, names[code], tuple(found)) for code, found in paths.items())
+
+
+def renamed(level: Level, other: Level) -> Level:
+    """The level with the names that the other one has for the same codes (the same level in another language)."""
+    names = {(path.code, element.code): element.name for path in other.paths for element in path.elements}
+    path_names = {path.code: path.name for path in other.paths}
+    return Level(
+        level.code,
+        other.name or level.name,
+        tuple(
+            Path(
+                path.code,
+                path_names.get(path.code) or path.name,
+                tuple(replace(e, name=names.get((path.code, e.code)) or e.name) for e in path.elements),
+            )
+            for path in level.paths
+        ),
+    )
 
 
 def to_json(levels: Iterable[Level]) -> list[dict[str, Any]]:

@@ -62,6 +62,23 @@
     tellStep();
   }
 
+  // htmx notes the current path in the session storage; ours is the right to act on the flow and stays out of it.
+  function forget() {
+    try {
+      window.sessionStorage.removeItem("htmx-current-path-for-history");
+    } catch {
+      // storage is blocked: nothing was written
+    }
+  }
+  for (const name of ["htmx:pushedIntoHistory", "htmx:replacedInHistory"]) document.addEventListener(name, forget);
+  forget();
+
+  // While the status step waits for itself, the page is left as it is: focus, open details, scroll position.
+  document.addEventListener("htmx:beforeSwap", (event) => {
+    const waiting = document.getElementById("step").dataset.step === "status";
+    if (waiting && event.detail.serverResponse.includes('data-step="status"')) event.detail.shouldSwap = false;
+  });
+
   document.addEventListener("htmx:beforeRequest", (event) => {
     const form = event.detail.elt.closest("form");
     if (!form) return;

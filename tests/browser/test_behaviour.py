@@ -201,7 +201,6 @@ def test_the_language_of_the_flow_changes_and_keeps_everything(world: Callable[.
     assert "pwd" in body
 
 
-@pytest.mark.xfail(strict=True, reason="the names of the elements are kept in the language of the registration")
 def test_the_level_speaks_the_language_chosen_last(walk: Walk) -> None:
     walker = walk().open().register(email=fresh_email()).at("level")
     expect(walker.field("Full name")).to_be_visible()
@@ -209,9 +208,6 @@ def test_the_level_speaks_the_language_chosen_last(walk: Walk) -> None:
     expect(walker.at("level").field("Nombre completo")).to_be_visible(timeout=2_000)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="the links to the other channel carry what the page came with, not what was chosen"
-)
 def test_the_country_chosen_survives_a_change_of_channel(walk: Walk) -> None:
     walker = walk().open().at("identify")
     walker.field("Country you live in").select_option(label="Spain")

@@ -41,6 +41,7 @@ check: $(VENV)/dev.stamp $(VENV)/messages.stamp ## lint, format, types, imports,
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports --no-logo
+	$(PY) -m tests.messages
 	$(PY) -m tests.deploy_check
 
 format: $(VENV)/dev.stamp ## put the code into the one format
@@ -61,4 +62,4 @@ lock: ## renew the lock files (needs uv)
 	requirements/lock.sh
 
 clean: ## remove everything that the targets made
-	rm -rf .venv .venv-next var
+	rm -rf .venv .venv-next var staticfiles

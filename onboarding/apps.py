@@ -9,9 +9,11 @@ from urllib.parse import urlsplit
 from django.apps import AppConfig
 from django.conf import settings
 from django.core import checks
+from pydantic import TypeAdapter, ValidationError
 
 from onboarding.domain.partner import wrong_origins
 from onboarding.upstream.signing import load_public_key
+from onboarding.upstream.wire import CustomerGroup
 
 
 class OnboardingConfig(AppConfig):
@@ -56,6 +58,12 @@ def _contradictions_in_values() -> Iterator[tuple[int, str]]:
             load_public_key(settings.UPSTREAM_PUBLIC_KEY)
         except ValueError as exc:
             yield 9, f"UPSTREAM_PUBLIC_KEY cannot be read: {exc}"
-    groups = settings.CUSTOMER_GROUPS
-    if not isinstance(groups, dict) or not all(isinstance(group, dict) for group in groups.values()):
-        yield 10, 'CUSTOMER_GROUPS must map a country code or * to an object such as {"customer_group_id": 1}.'
+    try:
+        TypeAdapter(dict[str, CustomerGroup]).validate_python(settings.CUSTOMER_GROUPS)
+    except ValidationError as exc:
+        where = ".".join(str(part) for part in exc.errors()[0]["loc"])
+        yield 10, f"CUSTOMER_GROUPS is wrong at {where or 'its top'}: {exc.errors()[0]['msg']}."
+    for name in ("TERMS_URL", "PRIVACY_URL", "SUPPORT_URL", "SIGN_IN_URL", "CONTINUE_URL"):
+        address = getattr(settings, name)
+        if address and urlsplit(address).scheme not in ("http", "https"):
+            yield 11, f"{name} must be an address that begins with https://."

@@ -16,6 +16,7 @@ import phonenumbers
 from babel import Locale
 from django.conf import settings
 
+from onboarding.domain.flow import AccountType
 from onboarding.gateway import upstream, upstream_language
 from onboarding.upstream.client import Call
 from onboarding.upstream.errors import UpstreamError
@@ -77,15 +78,14 @@ def registrable(lang: str) -> tuple[Country, ...]:
     """The countries whose residents may register here."""
     if not settings.COUNTRIES:
         return countries(lang)
-    return tuple(country for country in countries(lang) if country.code in settings.COUNTRIES)
-
-
-def find_country(code: str, lang: str) -> Country | None:
-    return next((country for country in countries(lang) if country.code == code), None)
+    wanted = {code.upper() for code in settings.COUNTRIES}
+    return tuple(country for country in countries(lang) if country.code.upper() in wanted)
 
 
 def company_countries() -> frozenset[str]:
-    """Dictionary codes of the countries in which companies may register; none when the upstream does not say."""
+    """Dictionary codes of the countries in which companies may register here; none when the upstream does not say."""
+    if AccountType.ENTERPRISE not in settings.ACCOUNT_TYPES:
+        return frozenset()
     return _cached(
         "company_countries", "en", lambda call: upstream().company_countries(call), lambda _lang: frozenset[str]()
     )

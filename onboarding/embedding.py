@@ -32,8 +32,6 @@ class SecurityHeaders:
         response = self.get_response(request)
         response["Content-Security-Policy"] = content_security_policy(getattr(request, "frame_origins", ()))
         response["Permissions-Policy"] = "camera=(self), geolocation=(), microphone=(), payment=(), usb=()"
-        response.setdefault("X-Content-Type-Options", "nosniff")
-        response.setdefault("Referrer-Policy", settings.SECURE_REFERRER_POLICY)
         if not request.path.startswith(settings.STATIC_URL):
             response.setdefault("Cache-Control", "no-store")
         return response

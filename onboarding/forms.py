@@ -75,7 +75,8 @@ class IdentifyForm(forms.Form):
         return Channel(value)
 
     def clean_account_type(self) -> AccountType:
-        value = self.cleaned_data["account_type"] or settings.ACCOUNT_TYPES[0]
+        usual = "individual" if "individual" in settings.ACCOUNT_TYPES else settings.ACCOUNT_TYPES[0]
+        value = self.cleaned_data["account_type"] or usual
         if value not in settings.ACCOUNT_TYPES:
             raise ValidationError(_("Choose the kind of account."))
         return AccountType(value)
@@ -129,14 +130,19 @@ class IdentifyForm(forms.Form):
         )
 
 
+def ascii_digits(text: str) -> str:
+    """The text with digits of any script (full-width, Arabic-Indic …) as 0 to 9."""
+    plain = unicodedata.normalize("NFKC", text)
+    return "".join(str(unicodedata.digit(ch)) if ch.isdigit() else ch for ch in plain)
+
+
 def read_phone(text: str, area: Country, areas: Sequence[Country]) -> tuple[Country, str | None]:
     """The country and national number of a phone number written in any way; None when it cannot be one.
 
     An international prefix in the text wins over the chosen country. The country's own pattern decides where there is
     one: with the national number as the numbering plan has it, else with the digits as typed.
     """
-    digits = "".join(str(unicodedata.digit(ch)) if ch.isdigit() else ch for ch in unicodedata.normalize("NFKC", text))
-    digits = re.sub(r"[^\d+]", "", digits)
+    digits = re.sub(r"[^\d+]", "", ascii_digits(text))
     digits = re.sub(r"^00", "+", digits)
     try:
         number = phonenumbers.parse(digits, area.alpha2 or area.code)
@@ -195,7 +201,7 @@ class VerifyForm(forms.Form):
 
 def read_code(text: str) -> str | None:
     """The code in a text: its four to eight digits; None when there are none or several candidates."""
-    plain = "".join(str(unicodedata.digit(ch)) if ch.isdigit() else ch for ch in unicodedata.normalize("NFKC", text))
+    plain = ascii_digits(text)
     joined = re.sub(r"[\s.\-–—_·]", "", plain)
     if re.fullmatch(r"\d{4,8}", joined):
         return joined

@@ -24,6 +24,7 @@ from onboarding.domain.partner import DEFAULT, Partner
 from onboarding.forms import VerifyForm
 from onboarding.models import Flow
 from onboarding.sealing import SealBroken
+from onboarding.submissions import release_connection
 from onboarding.upstream.errors import SessionEnded, UpstreamError, UpstreamUnavailable
 
 log = logging.getLogger("onboarding.guards")
@@ -39,8 +40,7 @@ def customer_page(view: View) -> View:
     @wraps(view)
     def guarded(request: HttpRequest, **kwargs: Any) -> HttpResponse:
         with translation.override(i18n.negotiate((), request.headers.get("Accept-Language", ""))):
-            refused = _refusal(request, kwargs)
-            response = refused or _answered(view, request, kwargs)
+            response = _answered(view, request, kwargs)
         _drain(request)
         return response
 
@@ -68,7 +68,7 @@ def _refusal(request: HttpRequest, kwargs: Mapping[str, Any]) -> HttpResponse | 
 
 def _answered(view: View, request: HttpRequest, kwargs: dict[str, Any]) -> HttpResponse:
     try:
-        return view(request, **kwargs)
+        return _refusal(request, kwargs) or view(request, **kwargs)
     except UpstreamUnavailable as exc:
         return pages.problem(request, "busy", 503, retry_after=exc.retry_after or 10)
     except services.LimitReached:
@@ -77,6 +77,8 @@ def _answered(view: View, request: HttpRequest, kwargs: dict[str, Any]) -> HttpR
         return see_other(pages.of(request).handle)
     except UpstreamError:
         return pages.problem(request, "unsupported", 503, retry_after=300)
+    except Flow.DoesNotExist:  # deleted by another request of the same customer
+        return pages.problem(request, "not-found", 404)
     except SealBroken:
         log.error("a flow cannot be opened with the configured keys: is an earlier key missing from the fallbacks?")
         return pages.problem(request, "unsupported", 503, retry_after=300)
@@ -104,7 +106,10 @@ def with_flow(view: View, *, expired_too: bool = False) -> View:
         if flow is None:
             return left_flow(request, handle)
         partner = partners.find_partner(flow.partner) or Partner(flow.partner)
+        came, handle = handle, services.home_of(flow, handle)
         pages.set_page(request, flow=flow, handle=handle, partner=partner)
+        if came != handle and request.method != "POST":
+            return see_other(handle)
         if services.is_expired(flow, timezone.now()) and not expired_too:
             return pages.problem(request, "expired", 410)
         return view(request, flow=flow, handle=handle, **kwargs)
@@ -119,6 +124,8 @@ def posted(view: View) -> View:
     def only_post(request: HttpRequest, flow: Flow, handle: str, **kwargs: Any) -> HttpResponse:
         if request.method != "POST":
             return see_other(handle)
+        release_connection()
+        _ = request.POST  # a slow sender is waited for here, where nothing is held
         return view(request, flow=flow, handle=handle, **kwargs)
 
     return only_post

@@ -9,17 +9,18 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
+from onboarding.domain import flow as flow_rules
 from onboarding.domain.flow import Outcome, Progress
 from onboarding.models import Flow, Submission, SubmissionKind
 from onboarding.sealing import SealBroken
-from onboarding.services import PENDING_STATES, ensure_token
-from onboarding.submissions import Clock, lease, locked, perform
+from onboarding.services import ensure_token
+from onboarding.submissions import Clock, lease, locked, new_key, perform
 from onboarding.upstream.errors import UpstreamError
 from onboarding.writes import WRITES
 
 log = logging.getLogger("onboarding.housekeeping")
 
-PENDING = Q(state__in=PENDING_STATES, kind__in=[SubmissionKind.REGISTER, SubmissionKind.LEVEL])
+PENDING = Q(state__in=flow_rules.PENDING, kind__in=[SubmissionKind.REGISTER, SubmissionKind.LEVEL])
 
 
 def settle_flow(flow: Flow, *, clock: Clock = timezone.now) -> None:
@@ -34,10 +35,14 @@ def settle(submission: Submission, *, clock: Clock = timezone.now) -> Submission
     if submission.progress is Progress.SENT and (submission.sent_at or now) > now - lease():
         return submission
     try:
-        _ = submission.payload, submission.flow.personal
+        lost = not submission.payload or not submission.flow.personal
     except SealBroken:
+        lost = True
+    if lost:
         log.error("submission of reference %s cannot be asked about: its key is lost", submission.flow.reference)
         return submission
+    if submission.kind == SubmissionKind.LEVEL:
+        ensure_token(submission.flow)
     try:
         submission = perform(submission, WRITES[submission.kind], clock=clock)
     except UpstreamError as exc:
@@ -75,7 +80,10 @@ def purge(*, now: datetime) -> int:
     done = 0
     for pk in due.exclude(pk__in=open_flows).values_list("pk", flat=True):
         with transaction.atomic():
-            _wipe(Flow.objects.select_for_update().defer("personal").get(pk=pk), now)
+            row = Flow.objects.select_for_update().defer("personal").get(pk=pk)
+            if row.submissions.filter(PENDING).exists():  # planned since we looked
+                continue
+            _wipe(row, now)
         done += 1
     return done
 
@@ -91,4 +99,7 @@ def _wipe(row: Flow, now: datetime) -> None:
     row.purged_at = now
     row.outcome = row.outcome or Outcome.DELETED
     row.save()
+    row.submissions.filter(kind=SubmissionKind.CODE).delete()  # one on its way must find nothing to write to
     row.submissions.update(payload={})
+    for submission in row.submissions.filter(state=Progress.PLANNED):  # nobody may claim what has no body any more
+        row.submissions.filter(pk=submission.pk).update(state=Progress.REJECTED, key=new_key())

@@ -22,14 +22,14 @@ def supported(tag: str) -> str:
         return ""
 
 
-def negotiate(asked: Iterable[str], accept_language: str) -> str:
+def negotiate(asked: Iterable[str], accept_language: str, *, default: str = "") -> str:
     """The first of the asked-for languages that we have, else the best of the browser's, else the default."""
     browser = [tag for tag, _quality in parse_accept_lang_header(accept_language)]
     for tag in (*asked, *browser):
         found = supported(tag) if tag and tag != "*" else ""
         if found:
             return found
-    return str(settings.LANGUAGE_CODE)
+    return supported(default) or str(settings.LANGUAGE_CODE)
 
 
 def region(accept_language: str) -> str:
@@ -50,7 +50,6 @@ _CODE_WRONG = _("This code is not right. Check the latest message from us and ty
 _EMAIL_WRONG = _("This e-mail address was not accepted. Check it for typing errors.")
 _PHONE_WRONG = _("This phone number was not accepted. Check the number and its country.")
 _AREA_WRONG = _("This country code was not accepted. Choose the country of your phone number.")
-_CHECKING = _("We already have this and are checking it. There is nothing to do for you now.")
 _LATER = _("This cannot be done right now. Please try again in a few minutes.")
 
 # Texts of definite refusals by the upstream's code (docs/upstream.md, "Error codes"), without the common prefix.
@@ -65,19 +64,20 @@ _MESSAGES: dict[str, Promise] = {
     "0000125": _("Enter a password."),
     "0000624": _("Company accounts are not available in this country. Choose a personal account or another country."),
     "0001003": _("We cannot open accounts for residents of this country."),
-    "0000620": _("One of the answers has the wrong format. Check each of them against your document."),
+    "0000620": _("One of the answers has the wrong format. Check each of them."),
     "0000501": _("Something is missing. Check each answer."),
     "0000606": _("This was checked and not accepted. Look at each answer and send it again."),
     "0000610": _("This was checked and not accepted. Look at each answer and send it again."),
-    "0000616": _("Another part has to be finished first."),
+    "0000616": _(
+        "An earlier part is still being checked. Please come back a little later; what you entered here is kept."
+    ),
     "0000632": _("This phone number already belongs to another customer's details."),
     "0000633": _("This document number already belongs to another customer's details."),
-    **dict.fromkeys(("0000601", "0000605"), _CHECKING),
     **dict.fromkeys(
         ("0000901", "0000902", "0000903"),
         _("The recommendation in your link is not valid. You can open the account without it."),
     ),
-    **dict.fromkeys(("0000004", "0000005", "0000108", "0000613"), _LATER),
+    **dict.fromkeys(("0000005", "0000108", "0000613"), _LATER),
 }
 _OTHER_MESSAGES: dict[str, Promise] = {
     "P_VERIFY_CODE_ERROR": _CODE_WRONG,

@@ -20,7 +20,7 @@ from django.utils.functional import Promise
 from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 
-from onboarding.domain.levels import Element, Kind, applicable
+from onboarding.domain.levels import PICTURES, Element, Kind, applicable
 from onboarding.patterns import matches
 from onboarding.pictures import picture_type
 from onboarding.upstream.wire import DictionaryItem
@@ -35,7 +35,7 @@ Text = str | Promise
 
 
 @dataclass(eq=False)
-class Question:
+class AskedElement:
     """One element as the page shows it; errors and entered values are put in by its kind."""
 
     element: Element
@@ -88,31 +88,31 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
-class KindOfQuestion:
+class KindRule:
     """How one kind is asked (`template`), filled from what is saved upstream, checked, and encoded for the upstream."""
 
     template: str
     prefill: Callable[[Element], dict[str, str]]
-    check: Callable[[Question], None]
-    encode: Callable[[Question], list[tuple[str, str]]]
+    check: Callable[[AskedElement], None]
+    encode: Callable[[AskedElement], list[tuple[str, str]]]
     parts: tuple[str, ...] = ("",)
 
 
 # -- Text --------------------------------------------------------------------------------------------------------------
 
 
-def _check_text(question: Question) -> None:
-    value = question.value
+def _check_text(asked: AskedElement) -> None:
+    value = asked.value
     if not value:
-        question.errors[""] = _("Fill this in.")
+        asked.errors[""] = _("Fill this in.")
     elif len(value) > MAX_TEXT:
-        question.errors[""] = _("This answer is too long: at most %(most)d characters.") % {"most": MAX_TEXT}
-    elif "\x00" in value or not matches(question.element.pattern, value):
-        question.errors[""] = _("This does not have the right form. Write it as it stands on your document.")
+        asked.errors[""] = _("This answer is too long: at most %(most)d characters.") % {"most": MAX_TEXT}
+    elif "\x00" in value or not matches(asked.element.pattern, value):
+        asked.errors[""] = _("The format is not right. Check what you wrote.")
 
 
-def _encode_text(question: Question) -> list[tuple[str, str]]:
-    return [(question.element.code, question.value)]
+def _encode_text(asked: AskedElement) -> list[tuple[str, str]]:
+    return [(asked.element.code, asked.value)]
 
 
 # -- Dates: epoch milliseconds of midnight UTC, as a string ------------------------------------------------------------
@@ -130,25 +130,25 @@ def _latest(today: date) -> date:
     return today + timedelta(days=YEARS_AHEAD * 365)
 
 
-def _check_date(question: Question) -> None:
-    if not question.value:
-        question.errors[""] = _("Enter a date.")
+def _check_date(asked: AskedElement) -> None:
+    if not asked.value:
+        asked.errors[""] = _("Enter a date.")
         return
     try:
-        entered = date.fromisoformat(question.value)
+        entered = date.fromisoformat(asked.value)
     except ValueError:
-        question.errors[""] = _("Enter the date as year-month-day, such as 1990-05-17.")
+        asked.errors[""] = _("Enter the date as year-month-day, such as 1990-05-17.")
         return
     if not EARLIEST <= entered <= _latest(date.today()):
-        question.errors[""] = _("This year does not look right. Check the date.")
-    elif not matches(question.element.pattern, entered.isoformat()):
-        question.errors[""] = _("This date is not accepted here. Check it against your document.")
+        asked.errors[""] = _("This year does not look right. Check the date.")
+    elif not matches(asked.element.pattern, entered.isoformat()):
+        asked.errors[""] = _("This date is not accepted here. Check it.")
 
 
-def _encode_date(question: Question) -> list[tuple[str, str]]:
-    entered = date.fromisoformat(question.value)
+def _encode_date(asked: AskedElement) -> list[tuple[str, str]]:
+    entered = date.fromisoformat(asked.value)
     midnight = datetime(entered.year, entered.month, entered.day, tzinfo=UTC)
-    return [(question.element.code, str(int(midnight.timestamp()) * 1000))]
+    return [(asked.element.code, str(int(midnight.timestamp()) * 1000))]
 
 
 # -- Document: kind and number, sent under the kind's own code ---------------------------------------------------------
@@ -158,46 +158,44 @@ def _prefill_document(element: Element) -> dict[str, str]:
     return {"-kind": element.saved_group, "-number": element.saved_group_number}
 
 
-def _check_document(question: Question) -> None:
-    chosen = next((item for item in question.options if item.code == question.kind_value), None)
+def _check_document(asked: AskedElement) -> None:
+    chosen = next((item for item in asked.options if item.code == asked.kind_value), None)
     if chosen is None:
-        question.errors["-kind"] = _("Choose the kind of document.")
-    if not question.number_value:
-        question.errors["-number"] = _("Enter the number of the document.")
-    elif len(question.number_value) > MAX_TEXT or "\x00" in question.number_value:
-        question.errors["-number"] = _("This answer is too long: at most %(most)d characters.") % {"most": MAX_TEXT}
-    elif chosen and not matches(chosen.pattern, question.number_value):
-        question.errors["-number"] = _(
-            "This number does not match the kind of document. Check it character by character."
-        )
+        asked.errors["-kind"] = _("Choose the kind of document.")
+    if not asked.number_value:
+        asked.errors["-number"] = _("Enter the number of the document.")
+    elif len(asked.number_value) > MAX_TEXT or "\x00" in asked.number_value:
+        asked.errors["-number"] = _("This answer is too long: at most %(most)d characters.") % {"most": MAX_TEXT}
+    elif chosen and not matches(chosen.pattern, asked.number_value):
+        asked.errors["-number"] = _("This number does not match the kind of document. Check it character by character.")
 
 
-def _encode_document(question: Question) -> list[tuple[str, str]]:
-    return [(question.kind_value, question.number_value)]
+def _encode_document(asked: AskedElement) -> list[tuple[str, str]]:
+    return [(asked.kind_value, asked.number_value)]
 
 
 # -- Pictures ----------------------------------------------------------------------------------------------------------
 
 
-def _check_picture(question: Question) -> None:
-    if question.file is None:
-        if not question.upload:
-            question.errors[""] = _("Add this picture.")
+def _check_picture(asked: AskedElement) -> None:
+    if asked.file is None:
+        if not asked.upload:
+            asked.errors[""] = _("Add this picture.")
         return
     most = settings.UPLOAD_MAX_BYTES
-    if (question.file.size or 0) > most:
-        question.errors[""] = _("This picture is too large: %(size)s MB. The limit is %(most)d MB.") % {
-            "size": number_format((question.file.size or 0) / 1048576, 1),
+    if (asked.file.size or 0) > most:
+        asked.errors[""] = _("This picture is too large: %(size)s MB. The limit is %(most)d MB.") % {
+            "size": number_format((asked.file.size or 0) / 1048576, 1),
             "most": most // 1048576,
         }
-    elif not question.file.size:
-        question.errors[""] = _("This file is empty. Choose the picture again.")
-    elif picture_type(question.file) is None:
-        question.errors[""] = _("This file is not a picture that we can read. Use a photo as JPEG, PNG or WebP.")
+    elif not asked.file.size:
+        asked.errors[""] = _("This file is empty. Choose the picture again.")
+    elif picture_type(asked.file) is None:
+        asked.errors[""] = _("This file is not a picture that we can read. Use a photo as JPEG, PNG or WebP.")
 
 
-def _encode_picture(question: Question) -> list[tuple[str, str]]:
-    return [(question.element.code, question.upload["url"])]
+def _encode_picture(asked: AskedElement) -> list[tuple[str, str]]:
+    return [(asked.element.code, asked.upload["url"])]
 
 
 # -- The table ---------------------------------------------------------------------------------------------------------
@@ -207,22 +205,20 @@ def _prefill_text(element: Element) -> dict[str, str]:
     return {"": element.saved}
 
 
-_TEXT = KindOfQuestion("text", _prefill_text, _check_text, _encode_text)
-_PICTURE = KindOfQuestion("picture", lambda _element: {}, _check_picture, _encode_picture)
-KINDS: Mapping[Kind, KindOfQuestion] = {
+_TEXT = KindRule("text", _prefill_text, _check_text, _encode_text)
+_PICTURE = KindRule("picture", lambda _element: {}, _check_picture, _encode_picture)
+KINDS: Mapping[Kind, KindRule] = {
     Kind.INPUT: _TEXT,
-    Kind.DATE: KindOfQuestion("date", _prefill_date, _check_date, _encode_date),
-    Kind.INPUT_GROUP: KindOfQuestion(
-        "document", _prefill_document, _check_document, _encode_document, ("-kind", "-number")
-    ),
+    Kind.DATE: KindRule("date", _prefill_date, _check_date, _encode_date),
+    Kind.INPUT_GROUP: KindRule("document", _prefill_document, _check_document, _encode_document, ("-kind", "-number")),
     Kind.IMAGE: _PICTURE,
-    Kind.FACE_PHOTO: KindOfQuestion("face", lambda _element: {}, _check_picture, _encode_picture),
+    Kind.FACE_PHOTO: KindRule("face", lambda _element: {}, _check_picture, _encode_picture),
     Kind.UNKNOWN: _TEXT,
 }
 
 
 class LevelForm:
-    """The questions of one path through a level, with what was entered and what is wrong with it."""
+    """The asked_elements of one path through a level, with what was entered and what is wrong with it."""
 
     def __init__(
         self,
@@ -234,29 +230,28 @@ class LevelForm:
         files: MultiValueDict[str, UploadedFile[Any]] | None = None,
     ) -> None:
         self._elements = tuple(elements)
-        self.questions = [self._question(i, element, documents, uploads or {}) for i, element in enumerate(elements)]
+        self.asked_elements = [self._ask(i, element, documents, uploads or {}) for i, element in enumerate(elements)]
         if data:
-            for question in self.questions:
-                parts = KINDS[question.element.kind].parts
-                question.entered = {part: data.get(question.name + part, "").strip() for part in parts}
-                question.file = files.get(question.name) if files else None
+            for asked in self.asked_elements:
+                parts = KINDS[asked.element.kind].parts
+                asked.entered = {part: data.get(asked.name + part, "").strip() for part in parts}
+                asked.file = files.get(asked.name) if files else None
 
-    def _question(
+    def _ask(
         self,
         number: int,
         element: Element,
         documents: Sequence[DictionaryItem],
         uploads: Mapping[str, Mapping[str, str]],
-    ) -> Question:
+    ) -> AskedElement:
         if element.kind is Kind.UNKNOWN:
             log.warning("element %r has the unknown kind %r: asked as text", element.code[:200], element.show_type[:60])
         kind = KINDS[element.kind]
-        earlier = sum(1 for other in self._elements[:number] if other.code == element.code)
-        return Question(
+        return AskedElement(
             element=element,
             number=number,
-            name=f"el-{element.code}" + (f"-{earlier}" if earlier else ""),
-            template=f"partials/question_{kind.template}.html",
+            name=f"el-{element.code}",
+            template=f"partials/element_{kind.template}.html",
             entered=kind.prefill(element),
             options=documents if element.kind is Kind.INPUT_GROUP else (),
             upload=uploads.get(element.code, {}),
@@ -265,56 +260,56 @@ class LevelForm:
     @property
     def entered(self) -> dict[str, str]:
         """What was entered, by form field; pictures are kept by the upstream, not here."""
-        return {q.name + part: value for q in self.questions for part, value in q.entered.items() if value}
+        return {q.name + part: value for q in self.asked_elements for part, value in q.entered.items() if value}
 
     @property
     def document(self) -> str:
         """The kind of document chosen."""
-        return next((q.kind_value for q in self.questions if q.element.kind is Kind.INPUT_GROUP), "")
+        return next((q.kind_value for q in self.asked_elements if q.element.kind is Kind.INPUT_GROUP), "")
 
     @property
-    def applicable(self) -> list[Question]:
-        """The questions that apply to the chosen document."""
+    def applicable(self) -> list[AskedElement]:
+        """The asked_elements that apply to the chosen document."""
         wanted = set(applicable(self._elements, self.document))
-        return [question for question in self.questions if question.element in wanted]
+        return [asked for asked in self.asked_elements if asked.element in wanted]
 
     @property
     def has_files(self) -> bool:
-        return any(question.template.endswith(("_picture.html", "_face.html")) for question in self.questions)
+        return any(asked.element.kind in PICTURES for asked in self.asked_elements)
 
     def check(self) -> bool:
         """Checks every applicable answer and notes what is wrong with it."""
-        applicable = self.applicable
-        for question in self.questions:
-            if question in applicable or (question.file is not None and not self._document_chosen):
-                KINDS[question.element.kind].check(question)
+        applicable = set(self.applicable)
+        for asked in self.asked_elements:
+            if asked in applicable or (asked.file is not None and not self._document_chosen):
+                KINDS[asked.element.kind].check(asked)
         return not self.errors
 
     @property
     def _document_chosen(self) -> bool:
         return all(
             any(item.code == q.kind_value for item in q.options)
-            for q in self.questions
+            for q in self.asked_elements
             if q.element.kind is Kind.INPUT_GROUP
         )
 
     @property
     def errors(self) -> list[tuple[str, Text]]:
-        """(id of the field, text) of all that is wrong, in the order of the page; the text names the question."""
+        """(id of the field, text) of all that is wrong, in the order of the page; the text names the asked."""
         return [
             (q.id + part, format_lazy("{}: {}", q.element.name or q.element.code, text))
-            for q in self.questions
+            for q in self.asked_elements
             for part, text in q.errors.items()
         ]
 
-    def new_pictures(self) -> list[Question]:
-        """The questions with a checked picture that still has to go to the upstream.
+    def new_pictures(self) -> list[AskedElement]:
+        """The asked_elements with a checked picture that still has to go to the upstream.
 
         While no document is chosen that is every picture given: a customer who forgot to choose must not lose it.
         """
-        asked = self.applicable if self._document_chosen else self.questions
+        asked = self.applicable if self._document_chosen else self.asked_elements
         return [q for q in asked if q.file is not None and not q.errors]
 
     def answers(self) -> list[tuple[str, str]]:
         """(element code, value) as the upstream wants them. Checked forms only; pictures must have been sent on."""
-        return [pair for question in self.applicable for pair in KINDS[question.element.kind].encode(question)]
+        return [pair for asked in self.applicable for pair in KINDS[asked.element.kind].encode(asked)]

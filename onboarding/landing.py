@@ -58,27 +58,36 @@ def from_request(request: HttpRequest, partner: Partner) -> Landing:
     return Landing(
         partner=partner.slug,
         nonce=secrets.token_urlsafe(16),
-        language=i18n.negotiate((query.get("lang", ""), partner_language(partner, accept)), accept),
-        country=_short(query, "country", 20) or partner.country or settings.DEFAULT_COUNTRY or i18n.region(accept),
+        language=i18n.negotiate((query.get("lang", ""),), accept, default=partner.language),
+        country=_short(query, "country", 20),
         account_type=AccountType.ENTERPRISE if query.get("openAccountType") == "1" else "",
         agent=_short(query, "b_superiorAgent", 64),
         attribution=attribution.read((key, values[0]) for key, values in query.lists() if values),
     )
 
 
-def partner_language(partner: Partner, accept_language: str) -> str:
-    """The partner's own language counts only when the browser names none that we have."""
-    return "" if accept_language else partner.language
+def region_of(request: HttpRequest) -> str:
+    """The region of the browser's language, a proposal for the country."""
+    return i18n.region(request.headers.get("Accept-Language", ""))
 
 
 def from_field(text: str, partner: Partner) -> Landing | None:
-    """The landing that a POST brings back; None when it is missing, altered, too old or another partner's."""
+    """The landing that a POST brings back, however old; None when it is missing, altered or another partner's."""
     try:
-        kept: dict[str, Any] = signing.loads(text, salt=_SALT, max_age=int(settings.FLOW_MAX_HOURS * 3600))
+        kept: dict[str, Any] = signing.loads(text, salt=_SALT)
         found = Landing(**kept)
     except (signing.BadSignature, TypeError, ValueError):
         return None
     return found if found.partner == partner.slug else None
+
+
+def is_old(text: str) -> bool:
+    """Whether a good field was signed longer ago than a flow may last."""
+    try:
+        signing.loads(text, salt=_SALT, max_age=int(settings.FLOW_MAX_HOURS * 3600))
+    except signing.SignatureExpired:
+        return True
+    return False
 
 
 def renewed(landing: Landing) -> Landing:

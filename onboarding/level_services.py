@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import BinaryIO
 from urllib.parse import quote
@@ -19,8 +20,8 @@ from onboarding.domain.flow import AccountType, Progress, Visitor, open_levels
 from onboarding.domain.levels import Level, renamed, to_json
 from onboarding.gateway import upstream, upstream_language
 from onboarding.models import Flow, Submission, SubmissionKind
-from onboarding.services import PENDING_STATES, Rejected, ensure_token, state_of
-from onboarding.submissions import Clock, find, locked, perform, plan
+from onboarding.services import Rejected, ensure_token, state_of
+from onboarding.submissions import Clock, find, find_to_plan, locked, perform, plan, release_connection
 from onboarding.upstream.client import Call
 from onboarding.upstream.errors import OutcomeUnknown, Refused, SessionEnded, UpstreamError, UpstreamUnavailable
 from onboarding.upstream.wire import FindLevelsRequest
@@ -69,6 +70,7 @@ def upload_picture(
         client_address=visitor.address,
     )
     name = "picture." + content_type.rpartition("/")[2]  # the customer's own file name is nobody's business
+    release_connection()
     try:
         url = upstream().upload(content, name, content_type, call)
     except Refused as exc:
@@ -76,9 +78,11 @@ def upload_picture(
     except OutcomeUnknown as exc:
         raise UpstreamUnavailable(exc.code, trace=exc.trace, retry_after=5) from exc
     except SessionEnded:
-        _drop_token(flow)
-        ensure_token(flow)
-        raise
+        token = _new_token(flow)
+        if not token:
+            raise
+        content.seek(0)
+        url = upstream().upload(content, name, content_type, replace(call, token=token))
     with locked(flow) as row:
         uploads = dict(row.personal.get("uploads") or {})
         uploads[level] = {**uploads.get(level, {}), element: {"url": url, "name": shown_name[:100]}}
@@ -88,10 +92,13 @@ def upload_picture(
     return row
 
 
-def _drop_token(flow: Flow) -> None:
+def _new_token(flow: Flow) -> str:
+    """The session of another log-in after the first one ended; "" when we cannot log in."""
     with locked(flow) as row:
         row.personal = {**row.personal, "token": ""}
         row.save()
+    ensure_token(flow)
+    return str(Flow.objects.get(pk=flow.pk).personal.get("token", ""))
 
 
 def submit_level(
@@ -117,7 +124,7 @@ def submit_level(
 def await_level(*, flow: Flow, level: str, clock: Clock = timezone.now) -> None:
     """Waits for a level's answer that is on its way; asks again under the same key when its outcome is unknown."""
     submission = find(flow, SubmissionKind.LEVEL, level)
-    if submission is not None and submission.progress in PENDING_STATES:
+    if submission is not None and submission.progress.is_pending:
         perform(submission, WRITES[SubmissionKind.LEVEL], clock=clock)
 
 
@@ -125,7 +132,7 @@ def _intend_level(
     flow: Flow, level: str, path: str, answers: list[tuple[str, str]], visitor: Visitor, now: datetime
 ) -> Submission:
     with locked(flow) as row:
-        before = find(row, SubmissionKind.LEVEL, level)
+        before = find_to_plan(row, SubmissionKind.LEVEL, level)
         if before is not None and before.progress not in (Progress.REJECTED, Progress.PLANNED):
             return before
         payload = writes.level_payload(row, level, path, answers, visitor)
@@ -163,6 +170,12 @@ def translate_levels(*, flow: Flow, now: datetime) -> None:
 def levels_left(flow: Flow) -> int:
     """How many levels are still to be filled in."""
     return len(open_levels(state_of(flow)))
+
+
+def may_go_on(flow: Flow) -> bool:
+    """Whether the way on leads anywhere: one that carries the session needs a session."""
+    address = settings.CONTINUE_URL
+    return bool(address) and ("{token}" not in address or bool(flow.personal.get("token")))
 
 
 def continue_address(flow: Flow) -> str:

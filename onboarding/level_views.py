@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from onboarding import dictionaries, i18n, level_services, pages, services, visitor
 from onboarding.domain.flow import Position, Step
 from onboarding.guards import see_other
-from onboarding.kyc_forms import LevelForm, Question
+from onboarding.kyc_forms import AskedElement, LevelForm
 from onboarding.models import Flow
 from onboarding.pictures import picture_type
 
@@ -58,8 +58,8 @@ def answer_level(request: HttpRequest, flow: Flow, handle: str, here: Position) 
     form = level_form(flow, here, request)
     form.check()
     flow = level_services.keep_draft(flow=flow, level=here.level.code, draft=form.entered, now=timezone.now())
-    for question in form.new_pictures():
-        flow = _pass_on(request, flow, here.level.code, question)
+    for asked in form.new_pictures():
+        flow = _pass_on(request, flow, here.level.code, asked)
     if form.errors:
         return show_level(request, flow, here, form, status=422)
     try:
@@ -71,21 +71,21 @@ def answer_level(request: HttpRequest, flow: Flow, handle: str, here: Position) 
     return see_other(handle)
 
 
-def _pass_on(request: HttpRequest, flow: Flow, level: str, question: Question) -> Flow:
-    """One picture on to the upstream; a refusal stands at its question."""
-    assert question.file is not None  # noqa: S101 (new_pictures() gives no others)
+def _pass_on(request: HttpRequest, flow: Flow, level: str, asked: AskedElement) -> Flow:
+    """One picture on to the upstream; a refusal stands at its asked."""
+    assert asked.file is not None  # noqa: S101 (new_pictures() gives no others)
     try:
         flow = level_services.upload_picture(
             flow=flow,
             level=level,
-            element=question.element.code,
-            content=cast(BinaryIO, question.file.file),
-            content_type=picture_type(question.file) or "",
-            shown_name=question.file.name or "",
+            element=asked.element.code,
+            content=cast(BinaryIO, asked.file.file),
+            content_type=picture_type(asked.file) or "",
+            shown_name=asked.file.name or "",
             visitor=visitor.read(request),
             now=timezone.now(),
         )
-        question.upload = level_services.uploads_of(flow, level)[question.element.code]
+        asked.upload = level_services.uploads_of(flow, level)[asked.element.code]
     except services.Rejected as exc:
-        question.errors[""] = i18n.refusal(exc.code, exc.field)
+        asked.errors[""] = i18n.refusal(exc.code, exc.field)
     return flow

@@ -17,6 +17,9 @@ class MaskHandles(logging.Filter):
         record.__dict__.pop("request", None)  # Django's handlers attach the request: its repr shows the path
         if record.exc_info and not record.exc_text:
             record.exc_text = mask(logging.Formatter().formatException(record.exc_info))
+            record.exc_info = None  # or a formatter would write it again, unmasked
+        if record.stack_info:
+            record.stack_info = mask(record.stack_info)
         return True
 
 

@@ -213,7 +213,7 @@ class Submission(models.Model):
         `lease`: a submission that was sent so long ago belongs to a process that died. `pause`: how long an unknown
         outcome is left alone before it is asked about again.
         """
-        same = Submission.objects.filter(pk=self.pk, key=self.key)
+        same = Submission.objects.filter(pk=self.pk, key=self.key, flow__purged_at=None)
         free = {
             domain.Progress.PLANNED: Q(),
             domain.Progress.UNKNOWN: Q(sent_at__lte=now - pause),

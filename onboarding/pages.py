@@ -19,6 +19,7 @@ from django.utils.translation import gettext as _
 from onboarding import embedding, i18n
 from onboarding.domain.flow import Channel, Outcome, Position, Step
 from onboarding.domain.partner import DEFAULT, Partner
+from onboarding.gateway import upstream_language
 from onboarding.landing import Landing
 from onboarding.metrics import ANSWERS
 from onboarding.models import Flow
@@ -92,6 +93,7 @@ def render(
         "page": page,
         "flow": page.flow,
         "reference": page.flow.reference if page.flow else "",
+        "account": masked_identifier(page.flow) if page.flow and step in (Step.PATH, Step.LEVEL) else "",
         "flow_url": reverse("flow", args=[page.handle]) if page.handle else "",
         "start_url": start_url(page),
         "languages": i18n.choices(),
@@ -163,8 +165,7 @@ def landing_path(partner: Partner) -> str:
 def links(language: str) -> dict[str, str]:
     """The configured links, in the page's language."""
     names = ("TERMS_URL", "PRIVACY_URL", "SUPPORT_URL", "SIGN_IN_URL")
-    tag = translation.to_locale(language).replace("_", "-")
-    return {name[:-4].lower(): getattr(settings, name).replace("{lang}", tag) for name in names}
+    return {name[:-4].lower(): getattr(settings, name).replace("{lang}", upstream_language(language)) for name in names}
 
 
 def progress(step: Step) -> list[dict[str, Any]]:
@@ -189,6 +190,15 @@ def shown_identifier(flow: Flow) -> str:
     """The identifier as its owner typed it, for the verify step (the handle is the right to see it)."""
     identity = flow.identity
     return identity.email if identity.channel is Channel.EMAIL else f"{identity.area} {identity.phone}"
+
+
+def masked_identifier(flow: Flow) -> str:
+    """Enough to recognise one's own account by, and no more."""
+    identity = flow.identity
+    if identity.channel is Channel.EMAIL:
+        name, _at, host = identity.email.rpartition("@")
+        return f"{name[:1]}•••@{host}"
+    return f"{identity.area} ••• {identity.phone[-3:]}"
 
 
 def level_heading(position: Position) -> str:

@@ -12,6 +12,8 @@ from onboarding.models import Partner as PartnerRow
 
 FRESH_SECONDS = 60.0  # a change in the admin holds after this long on every process
 
+MAX_SLUG = 60  # characters, as the column has it
+
 _cache: dict[str, tuple[float, Partner | None]] = {}
 _lock = threading.Lock()
 
@@ -19,7 +21,9 @@ _lock = threading.Lock()
 def find_partner(slug: str) -> Partner | None:
     """The active partner with this slug, at most FRESH_SECONDS old; None when there is none."""
     if slug == DEFAULT:
-        return Partner(DEFAULT, "", settings.EMBED_ORIGINS, settings.LANGUAGE_CODE, settings.DEFAULT_COUNTRY)
+        return Partner(DEFAULT, "", settings.EMBED_ORIGINS)
+    if len(slug) > MAX_SLUG:
+        return None
     now = time.monotonic()
     kept = _cache.get(slug)
     if kept is not None and now - kept[0] < FRESH_SECONDS:

@@ -20,7 +20,6 @@ from onboarding import writes
 from onboarding.domain.flow import (
     MAX_CODE_ATTEMPTS,
     MAX_SENDS,
-    Channel,
     Consent,
     FlowState,
     Identity,
@@ -36,15 +35,15 @@ from onboarding.gateway import upstream, upstream_language
 from onboarding.metrics import CODES_SENT, FLOWS_STARTED
 from onboarding.models import Flow, Submission, SubmissionKind
 from onboarding.sealing import derive_handle, fingerprint, handle_digest
-from onboarding.submissions import Clock, find, locked, perform, plan
+from onboarding.submissions import Clock, find, find_to_plan, locked, new_key, perform, plan, release_connection
 from onboarding.upstream.client import Call
+from onboarding.upstream.codes import LATER_CODES
 from onboarding.upstream.errors import UpstreamError, UpstreamUnavailable
 from onboarding.upstream.wire import LoginRequest
 from onboarding.writes import WRITES
 
 log = logging.getLogger("onboarding.services")
 
-PENDING_STATES = (Progress.SENT, Progress.UNKNOWN)
 TWIN_SECONDS = 10  # the same code again this soon after its refusal is a double click, not another try
 
 
@@ -99,6 +98,21 @@ def find_left_flow(handle: str) -> Flow | None:
     """The flow that was at this address until its registration succeeded."""
     digest = handle_digest(handle)
     return Flow.objects.filter(previous_handle_digest=digest, purged_at=None).first() if digest else None
+
+
+def home_of(flow: Flow, handle: str) -> str:
+    """The address that belongs into the customer's browser, for one who came by `handle`.
+
+    The address that a code leads to counts from the moment its answer is open until it is refused; then the flow's own
+    address counts again. (After a key rotation that one cannot be derived any more; the other goes on then.)
+    """
+    if handle_digest(handle) == flow.handle_digest:
+        return handle
+    submission = find(flow, SubmissionKind.REGISTER)
+    own = derive_handle("landing", flow.landing_digest)
+    if submission is None or submission.progress.is_pending or handle_digest(own) != flow.handle_digest:
+        return handle
+    return own
 
 
 def is_expired(flow: Flow, now: datetime) -> bool:
@@ -158,7 +172,10 @@ def start_flow(*, entry: Entry, identity: Identity, consent: Consent, now: datet
         with transaction.atomic():
             flow.save(force_insert=True)
     except IntegrityError:
-        return Flow.objects.get(landing_digest=digest), handle
+        found = Flow.objects.filter(landing_digest=digest).first()
+        if found is None:  # the reference was taken: one in 26 to the power of nine
+            raise
+        return found, handle
     FLOWS_STARTED.inc()
     log.info("flow started, reference %s, partner %s, channel %s", flow.reference, flow.partner, flow.channel)
     return flow, handle
@@ -179,6 +196,8 @@ def correct_identity(*, flow: Flow, identity: Identity, now: datetime) -> Flow:
         if identity.identifier != row.identity.identifier:
             row.code_sent_at = None
             row.personal = {**row.personal, "ticket": ""}
+            # A code on its way to the old identifier must not count for the new one: its answer finds another key.
+            row.submissions.filter(kind=SubmissionKind.CODE).update(key=new_key(), state=Progress.REJECTED)
         _put_identity(row, identity)
         row.notice, row.notice_code = Notice.NONE, ""
         row.touch(now)
@@ -200,7 +219,9 @@ def set_password(*, flow: Flow, password_md5: str, now: datetime) -> Flow:
 
 def _require_unregistered(row: Flow) -> None:
     submission = find(row, SubmissionKind.REGISTER)
-    if row.outcome or (submission is not None and submission.progress in (*PENDING_STATES, Progress.ACCEPTED)):
+    if row.outcome or (
+        submission is not None and (submission.progress.is_pending or submission.progress is Progress.ACCEPTED)
+    ):
         raise StepOver
 
 
@@ -245,10 +266,10 @@ def send_code(*, flow: Flow, visitor: Visitor, resend: bool, clock: Clock = time
 
 def _plan_code(row: Flow, visitor: Visitor, *, resend: bool, now: datetime) -> Submission | None:
     _require_unregistered(row)
-    before = find(row, SubmissionKind.CODE)
+    before = find_to_plan(row, SubmissionKind.CODE)
     payload = writes.code_payload(row, visitor)
     same = before is not None and writes.same_request(before.payload, payload)
-    if before is not None and same and before.progress in (*PENDING_STATES, Progress.PLANNED):
+    if before is not None and same and (before.progress.is_pending or before.progress is Progress.PLANNED):
         return before  # a double click waits for the first one's answer; else nobody knows, and the same key asks again
     if row.code_sent_at is not None and not resend:
         return None
@@ -257,6 +278,7 @@ def _plan_code(row: Flow, visitor: Visitor, *, resend: bool, now: datetime) -> S
     wait = wait_for_next_code(row, now)
     if wait:
         raise TooSoon(wait)
+    row.sends += 1
     row.touch(now)
     row.save()
     return plan(row, SubmissionKind.CODE, payload, now=now, before=before)
@@ -282,6 +304,7 @@ def register(*, flow: Flow, code: str, visitor: Visitor, clock: Clock = timezone
         row = Flow.objects.get(pk=flow.pk)
         if not row.outcome and row.notice in (Notice.NONE, Notice.AGENT):  # the verify step says it
             raise Rejected(submission.code, submission.field)
+        return home_of(row, writes.handle_for(row, code))
     if submission.progress is Progress.ACCEPTED:
         ensure_token(flow)
     handle = writes.handle_for(flow, code)
@@ -294,13 +317,14 @@ def register(*, flow: Flow, code: str, visitor: Visitor, clock: Clock = timezone
 def _intend_registration(flow: Flow, code: str, visitor: Visitor, now: datetime) -> tuple[Submission, bool]:
     """The submission to wait for or to send, and whether it is about this very code."""
     with locked(flow) as row:
-        before = find(row, SubmissionKind.REGISTER)
+        before = find_to_plan(row, SubmissionKind.REGISTER)
         payload = writes.registration_payload(row, code, visitor)
         same = before is not None and writes.same_request(before.payload, payload)
-        if before is not None and before.progress in (*PENDING_STATES, Progress.ACCEPTED):
+        if before is not None and (before.progress.is_pending or before.progress is Progress.ACCEPTED):
             return before, same
         if before is not None and same and before.payload.get("call") == payload["call"]:
             twin = before.ended_at is not None and now - before.ended_at < timedelta(seconds=TWIN_SECONDS)
+            twin = twin and before.code not in LATER_CODES
             if before.progress is Progress.PLANNED or twin:
                 return before, True
         if before is None or before.progress is Progress.REJECTED:  # else the last attempt was never evaluated
@@ -329,32 +353,27 @@ def replayed_handle(*, handle: str, code: str) -> str | None:
     Only who knows the code gets it, and five wrong guesses close the way for good.
     """
     flow = find_left_flow(handle)
-    if flow is None or flow.replay_misses >= MAX_CODE_ATTEMPTS:
+    if flow is None:
         return None
-    found = writes.handle_for(flow, code)
-    if handle_digest(found) == flow.handle_digest:
-        return found
     with locked(flow) as row:
+        if row.replay_misses >= MAX_CODE_ATTEMPTS:
+            return None
+        found = writes.handle_for(row, code)
+        if handle_digest(found) == row.handle_digest:
+            return found
         row.replay_misses += 1
         row.save(update_fields=["replay_misses"])
     return None
 
 
 def ensure_token(flow: Flow) -> None:
-    """Logs in with the password just set when the upstream gave no token; without one the customer signs in himself."""
+    """Logs in with the password just set when we hold no token; without a password the customer signs in himself."""
     row = Flow.objects.get(pk=flow.pk)
     password = row.personal.get("password")
     if row.personal.get("token") or not password or row.outcome:
         return
-    identity = row.identity
-    by_phone = identity.channel is Channel.PHONE
-    request = LoginRequest(
-        type=2 if by_phone else 1,
-        login_name=identity.phone if by_phone else identity.email,
-        phone_area=identity.area if by_phone else None,
-        device=2,
-        password_md5=password,
-    )
+    request = LoginRequest(**writes.login_fields(row.identity), device=2, password_md5=password)
+    release_connection()
     try:
         login = upstream().login(request, Call(lang=upstream_language(row.language)))
     except UpstreamError as exc:

@@ -47,12 +47,19 @@ def _number(name: str, default: float, low: float, high: float) -> float:
     return value
 
 
-def _origins(name: str) -> tuple[str, ...]:
-    return tuple(part.strip().rstrip("/") for part in env.str(name, "").split(",") if part.strip())
+def _flag(name: str, default: bool) -> bool:
+    value = env.str(name, "").strip().lower() or str(default).lower()
+    if value not in ("true", "false", "1", "0", "yes", "no", "on", "off"):
+        raise ImproperlyConfigured(f"{name} must be true or false.")
+    return value in ("true", "1", "yes", "on")
+
+
+def _list(name: str) -> list[str]:
+    return [part.strip() for part in env.str(name, "").split(",") if part.strip()]
 
 
 # -- The process -------------------------------------------------------------------------------------------------------
-DEBUG = env.bool("DEBUG", False)  # development only: it shows tracebacks, and allows a made-up key
+DEBUG = _flag("DEBUG", False)  # development only: it shows tracebacks, and allows a made-up key
 # Signs handles and landing fields, and encrypts what rests in the database; whoever has it can read both.
 SECRET_KEY = env.str("SECRET_KEY", "")
 if not SECRET_KEY and DEBUG:
@@ -62,10 +69,8 @@ if len(SECRET_KEY) < 40 or len(set(SECRET_KEY)) < 10:
         "SECRET_KEY must be set to at least 40 random characters (python3 -c 'import secrets; "
         "print(secrets.token_urlsafe(50))')."
     )
-SECRET_KEY_FALLBACKS = [
-    key for key in env.str("SECRET_KEY_FALLBACKS", "").split(",") if key
-]  # flows under earlier keys go on
-ALLOWED_HOSTS = [host.strip() for host in env.str("ALLOWED_HOSTS", "").split(",") if host.strip()]
+SECRET_KEY_FALLBACKS = _list("SECRET_KEY_FALLBACKS")  # flows begun under earlier keys go on
+ALLOWED_HOSTS = _list("ALLOWED_HOSTS")
 PUBLIC_URL = env.str("PUBLIC_URL", "http://127.0.0.1:8000").rstrip("/")  # own origin: embed script and links
 TRUSTED_PROXY_COUNT = int(_number("TRUSTED_PROXY_COUNT", 0, 0, 10))  # 0: X-Forwarded-For is anybody's text, so ignored
 
@@ -79,7 +84,7 @@ UPSTREAM_READ_TIMEOUT = _number("UPSTREAM_READ_TIMEOUT", 20, 0.05, 120)  # the u
 UPSTREAM_MAX_IN_FLIGHT = int(
     _number("UPSTREAM_MAX_IN_FLIGHT", 64, 1, 10_000)
 )  # a dead upstream must not eat all threads
-UPSTREAM_SEND_PROTOCOL = env.bool("UPSTREAM_SEND_PROTOCOL", True)  # undocumented, yet every real client sends it
+UPSTREAM_SEND_PROTOCOL = _flag("UPSTREAM_SEND_PROTOCOL", True)  # undocumented, yet every real client sends it
 CAPTCHA_PROVIDER = _choice("CAPTCHA_PROVIDER", "", ("", "recaptcha", "recaptcha.net"))
 CAPTCHA_SITE_KEY = env.str("CAPTCHA_SITE_KEY", "")
 
@@ -87,7 +92,7 @@ CAPTCHA_SITE_KEY = env.str("CAPTCHA_SITE_KEY", "")
 CHANNELS = _choices("CHANNELS", "email,phone", ("email", "phone"))  # in this order
 ACCOUNT_TYPES = _choices("ACCOUNT_TYPES", "individual,enterprise", ("individual", "enterprise"))
 PASSWORD_STEP = _choice("PASSWORD_STEP", "optional", ("off", "optional", "required"))
-COUNTRIES = tuple(part.strip() for part in env.str("COUNTRIES", "").split(",") if part.strip())
+COUNTRIES = tuple(_list("COUNTRIES"))
 DEFAULT_COUNTRY = env.str("DEFAULT_COUNTRY", "")
 try:
     CUSTOMER_GROUPS: dict[str, Any] = json.loads(env.str("CUSTOMER_GROUPS", "{}"))
@@ -99,7 +104,7 @@ PRIVACY_URL = env.str("PRIVACY_URL", "")
 SUPPORT_URL = env.str("SUPPORT_URL", "")
 SIGN_IN_URL = env.str("SIGN_IN_URL", "")
 CONTINUE_URL = env.str("CONTINUE_URL", "")  # {lang} and {token} are replaced when the customer follows it, not before
-EMBED_ORIGINS = _origins("EMBED_ORIGINS")
+EMBED_ORIGINS = tuple(origin.rstrip("/") for origin in _list("EMBED_ORIGINS"))
 
 # -- How long ----------------------------------------------------------------------------------------------------------
 FLOW_IDLE_MINUTES = _number("FLOW_IDLE_MINUTES", 60, 1, 7 * 24 * 60)
@@ -161,7 +166,7 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     }
 else:
     # A few connections for all threads of a process: a step needs one for milliseconds, and a server allows a hundred.
-    DATABASES["default"]["OPTIONS"] = {"pool": {"min_size": 1, "max_size": 8, "timeout": 20}}
+    DATABASES["default"].setdefault("OPTIONS", {})["pool"] = {"min_size": 1, "max_size": 8, "timeout": 20}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 LANGUAGES = [("en", _("English")), ("zh-hans", _("Simplified Chinese")), ("es", _("Spanish"))]
@@ -204,7 +209,6 @@ SECURE_REFERRER_POLICY = "same-origin"  # "no-referrer" would turn the Origin of
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _HTTPS
 SESSION_COOKIE_PATH = CSRF_COOKIE_PATH = "/admin/"
 SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
-X_FRAME_OPTIONS = "DENY"
 AUTH_PASSWORD_VALIDATORS = [  # for staff and customers alike
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 8}},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},

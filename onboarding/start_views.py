@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.conf import settings
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils import timezone, translation
 from django.utils.functional import Promise
@@ -17,7 +17,7 @@ from onboarding.domain.flow import Consent, Step
 from onboarding.domain.partner import Partner
 from onboarding.forms import IdentifyForm, errors_of
 from onboarding.guards import customer_page, see_other
-from onboarding.landing import Landing, from_field, from_request, renewed
+from onboarding.landing import Landing, from_field, from_request, is_old, region_of, renewed
 from onboarding.models import Flow
 from onboarding.upstream.wire import Country
 
@@ -29,23 +29,32 @@ def start(request: HttpRequest, slug: str = "default") -> HttpResponse:
     """The identify step of a partner: renders without a row; the first POST makes the flow."""
     partner = partners.find_partner(slug)
     if partner is None:
-        raise Http404
+        return pages.problem(request, "not-found", 404)
     landing = from_request(request, partner)
     pages.set_page(request, partner=partner, landing=landing)
     if request.method == "POST":
         return _start_flow(request, partner, landing)
     given = {key: request.GET.get(key, "") for key in ("channel", "email")} | {"phone": request.GET.get("mobile", "")}
-    return show_identify(request, given | {"country": landing.country, "account_type": landing.account_type})
+    country = _first_country(landing.country, partner.country, settings.DEFAULT_COUNTRY, region_of(request))
+    return show_identify(request, given | {"country": country, "account_type": landing.account_type})
+
+
+def _first_country(*proposals: str) -> str:
+    """The first proposal whose residents may register here, else ""."""
+    countries = dictionaries.registrable(translation.get_language())
+    return next((found for code in proposals if (found := match_country(countries, code))), "")
 
 
 def _start_flow(request: HttpRequest, partner: Partner, fresh: Landing) -> HttpResponse:
-    landing = from_field(request.POST.get("landing", ""), partner)
+    text = request.POST.get("landing", "")
+    landing = from_field(text, partner)
     if landing is not None:
         pages.set_page(request, landing=landing)  # from here on in the language of the page that was answered
     if request.POST.get("switch") in settings.CHANNELS and landing is not None:
         return switch_channel(request)
     form = identify_form(request, request.POST)
-    if landing is None:
+    if landing is None or is_old(text):
+        pages.set_page(request, landing=renewed(landing) if landing else fresh)
         text = _("This page was open for a long time or came back altered. Check your entries and send them again.")
         return show_identify(request, request.POST.dict(), form, page_error=text)
     if not form.is_valid():
@@ -60,6 +69,8 @@ def _start_flow(request: HttpRequest, partner: Partner, fresh: Landing) -> HttpR
     )
     try:
         return send_first_code(request, flow, handle)
+    except services.StepOver:  # a repetition that came while the flow went on
+        return see_other(handle)
     except services.Rejected as exc:
         pages.set_page(request, flow=None, handle="", landing=renewed(landing))
         return show_identify(request, request.POST.dict(), form, rejected=exc)
@@ -84,7 +95,7 @@ def identify_form(request: HttpRequest, data: Any, *, ask_consent: bool = True) 
         data,
         countries=dictionaries.registrable(language),
         areas=dictionaries.countries(language),
-        company_countries=dictionaries.company_countries() if "enterprise" in settings.ACCOUNT_TYPES else frozenset(),
+        company_countries=dictionaries.company_countries(),
         ask_consent=ask_consent,
     )
 
@@ -116,7 +127,7 @@ def _choices(values: dict[str, str]) -> dict[str, Any]:
     language = translation.get_language()
     registrable, everywhere = dictionaries.registrable(language), dictionaries.countries(language)
     country = match_country(registrable, values.get("country", ""))
-    company_countries = dictionaries.company_countries() if "enterprise" in settings.ACCOUNT_TYPES else frozenset()
+    company_countries = dictionaries.company_countries()
     return {
         "values": {
             **values,
@@ -138,7 +149,7 @@ def _ways(page: pages.Page, channel: str) -> dict[str, Any]:
         }
     landing = page.landing or Landing(page.partner.slug, "")
     return {
-        "action": pages.landing_path(page.partner),
+        "action": f"{pages.landing_path(page.partner)}?{landing.query(channel=channel)}",
         "landing_field": landing.signed(),
         "channel_links": [(name, f"?{landing.query(channel=name)}") for name in settings.CHANNELS],
         "language_links": [(c, name, f"?{landing.query(lang=c, channel=channel)}") for c, name in i18n.choices()],

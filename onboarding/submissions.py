@@ -15,7 +15,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db import transaction
+from django.db import connection, transaction
+from django.db.models import QuerySet
 
 from onboarding.domain.flow import Progress
 from onboarding.metrics import SUBMISSIONS
@@ -47,13 +48,27 @@ def lease() -> timedelta:
 
 @contextmanager
 def locked(flow: Flow) -> Iterator[Flow]:
-    """A short transaction that holds this flow's row. Never call the upstream inside."""
+    """A short transaction that holds this flow's row. Never call the upstream inside.
+
+    Raises Flow.DoesNotExist when its data was deleted meanwhile: nothing may be written back then.
+    """
     with transaction.atomic():
-        yield Flow.objects.select_for_update().get(pk=flow.pk)
+        yield Flow.objects.select_for_update().get(pk=flow.pk, purged_at=None)
 
 
 def find(flow: Flow, kind: str, level: str = "") -> Submission | None:
     return Submission.objects.filter(flow=flow, kind=kind, level=level).first()
+
+
+def find_to_plan(flow: Flow, kind: str, level: str = "") -> Submission | None:
+    """The same, held until the caller's transaction ends: nobody can claim it while it is planned anew."""
+    return Submission.objects.select_for_update().filter(flow=flow, kind=kind, level=level).first()
+
+
+def release_connection() -> None:
+    """Hands the database connection back before something slow: a few of them serve all threads."""
+    if not connection.in_atomic_block:
+        connection.close()
 
 
 def plan(
@@ -103,6 +118,7 @@ def perform(submission: Submission, write: Write, *, clock: Clock) -> Submission
             return _wait(submission)
         earlier = Progress.UNKNOWN if before.is_pending else Progress.PLANNED
     submission.claimed = False
+    release_connection()
     try:
         result = write.send(submission)
     except OutcomeUnknown as exc:
@@ -115,24 +131,28 @@ def perform(submission: Submission, write: Write, *, clock: Clock) -> Submission
             raise
     else:
         with locked(submission.flow) as flow:
-            if _is_current(submission):
-                write.accept(flow, submission, result, clock())
-                flow.save()
-                _record(submission, Progress.ACCEPTED, None, clock())
+            if not _is_current(submission):
+                submission.refresh_from_db()
+                return submission
+            write.accept(flow, submission, result, clock())
+            flow.save()
+            _record(submission, Progress.ACCEPTED, None, clock())
     return submission
 
 
 def _record_rejection(
     submission: Submission, write: Write, exc: UpstreamError, earlier: Progress, now: datetime
 ) -> None:
-    if earlier is Progress.UNKNOWN and isinstance(exc, Refused) and exc.field is Field.CAPTCHA:
+    if earlier is Progress.UNKNOWN and (isinstance(exc, SessionEnded) or getattr(exc, "field", "") == Field.CAPTCHA):
         _record(submission, Progress.UNKNOWN, exc, now)  # our question was refused, not what was asked about
         return
     with locked(submission.flow) as flow:
-        if _is_current(submission):
-            state = write.reject(flow, submission, exc, now)
-            flow.save()
-            _record(submission, state, exc, now)
+        if not _is_current(submission):
+            submission.refresh_from_db()
+            return
+        state = write.reject(flow, submission, exc, now)
+        flow.save()
+        _record(submission, state, exc, now)
 
 
 def _record_nothing_done(submission: Submission, earlier: Progress, exc: UpstreamError, now: datetime) -> None:
@@ -150,24 +170,36 @@ def _record_nothing_done(submission: Submission, earlier: Progress, exc: Upstrea
 
 
 def _is_current(submission: Submission) -> bool:
-    """False when another body was planned while this one was on its way (a corrected address): its answer is void."""
-    return Submission.objects.filter(pk=submission.pk, key=submission.key).exists()
+    """Whether the right to record is still ours.
+
+    It is not when another body was planned while this one was on its way (a corrected address), or when we were away
+    for longer than the lease and another process asked: `sent_at` of the claim is the fence.
+    """
+    return _ours(submission).exists()
+
+
+def _ours(submission: Submission) -> QuerySet[Submission]:
+    return Submission.objects.filter(
+        pk=submission.pk, key=submission.key, state=Progress.SENT, sent_at=submission.sent_at
+    )
 
 
 def _record(
     submission: Submission, state: Progress, error: UpstreamError | None, now: datetime, *, key: str = ""
 ) -> None:
-    """Writes the outcome down, unless the submission was planned anew in the meantime under another key."""
-    old_key, submission.key = submission.key, key or submission.key
+    """Writes the outcome down, unless the right to do so was lost in the meantime; the row then tells what is true."""
+    ours = _ours(submission)
+    submission.key = key or submission.key
     submission.state = state
     submission.code = error.code[:60] if error else "0"
     submission.trace = error.trace[:80] if error else submission.trace
     submission.field = error.field.value if isinstance(error, Refused) else ""
     submission.ended_at = now if state in (Progress.ACCEPTED, Progress.REJECTED) else None
-    names = ("key", "state", "code", "trace", "field", "ended_at", "payload")
-    Submission.objects.filter(pk=submission.pk, key=old_key).update(
-        **{name: getattr(submission, name) for name in names}
-    )
+    names = ["key", "state", "code", "trace", "field", "ended_at"]
+    names += [] if submission.payload else ["payload"]  # emptied once it has done its work, never written again
+    if not ours.update(**{name: getattr(submission, name) for name in names}):
+        submission.refresh_from_db()
+        return
     SUBMISSIONS.labels(submission.kind, state).inc()
     log.log(
         logging.ERROR if isinstance(error, Misconfigured | ContractBroken) else logging.INFO,
@@ -184,5 +216,6 @@ def _wait(submission: Submission) -> Submission:
         submission.refresh_from_db()
         if submission.progress is not Progress.SENT or time.monotonic() > deadline:
             return submission
+        release_connection()
         time.sleep(pause)
         pause = min(pause * 1.5, 0.5)

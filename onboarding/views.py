@@ -67,6 +67,8 @@ def flow_page(request: HttpRequest, flow: Flow, handle: str) -> HttpResponse:
         again = services.find_flow(handle)
         if again is None:
             return left_flow(request, handle)
+        if services.home_of(again, handle) != handle:  # refused: the flow's own address counts again
+            return see_other(services.home_of(again, handle))
         flow = pages.set_page(request, flow=again).flow or again
         here = services.position(flow)
     change = request.GET.get("change", "")
@@ -214,7 +216,7 @@ def _done(request: HttpRequest, flow: Flow, *, status: int = 200) -> HttpRespons
         "outcome": flow.outcome or Outcome.REGISTERED,
         "unfinished": not flow.outcome,  # the upstream wants more, but we hold no session to give it with
         "customer_no": flow.customer_no,
-        "continue_url": reverse("continue", args=[pages.of(request).handle]) if settings.CONTINUE_URL else "",
+        "continue_url": reverse("continue", args=[pages.of(request).handle]) if level_services.may_go_on(flow) else "",
     }
     return pages.render(request, Step.DONE, context, status=status)
 
@@ -222,7 +224,7 @@ def _done(request: HttpRequest, flow: Flow, *, status: int = 200) -> HttpRespons
 @flow_view
 def go_on(request: HttpRequest, flow: Flow, handle: str) -> HttpResponse:
     """On to the trading platform. The session token is put into the address here and stands in no page of ours."""
-    if services.position(flow).step is not Step.DONE or not settings.CONTINUE_URL:
+    if services.position(flow).step is not Step.DONE or not level_services.may_go_on(flow):
         raise services.StepOver
     response = HttpResponse(status=303)
     response["Location"] = level_services.continue_address(flow)

@@ -6,6 +6,7 @@ submission, because the same key must always carry the same body.
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,16 +16,24 @@ from typing import Any
 from django.conf import settings
 
 from onboarding.domain import attribution
-from onboarding.domain.flow import Channel, Notice, Outcome, Progress, Visitor
+from onboarding.domain.flow import Channel, Identity, Notice, Outcome, Progress, Visitor
 from onboarding.domain.levels import to_json
 from onboarding.gateway import upstream, upstream_language
 from onboarding.models import Flow, Submission, SubmissionKind
 from onboarding.sealing import derive_handle
 from onboarding.upstream.client import Call
-from onboarding.upstream.codes import AGENT_CODES, EXISTS_CODES, IN_REVIEW_CODES, LATER_CODES, PASSED_CODES, Field
+from onboarding.upstream.codes import (
+    AGENT_CODES,
+    EXISTS_CODES,
+    IN_REVIEW_CODES,
+    LATER_CODES,
+    NO_LEVELS_SET_UP,
+    PASSED_CODES,
+)
 from onboarding.upstream.errors import Misconfigured, Refused, SessionEnded, UpstreamError
 from onboarding.upstream.wire import (
     BizType,
+    CustomerGroup,
     ElementAnswer,
     LevelApplication,
     RegisterRequest,
@@ -32,6 +41,8 @@ from onboarding.upstream.wire import (
     SendCodeRequest,
     sms_recipient,
 )
+
+MAX_LEVEL_CODE = 200  # characters; nothing that could be a level's code is longer
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +114,7 @@ def _send_code(submission: Submission) -> str:
 def _accept_code(flow: Flow, submission: Submission, ticket: str, now: datetime) -> None:
     """The ticket replaces the earlier one: only the newest code counts from now on."""
     flow.personal = {**flow.personal, "ticket": ticket}
-    flow.code_sent_at, flow.sends = now, flow.sends + 1
+    flow.code_sent_at = now
     flow.notice, flow.notice_code = Notice.NONE, ""
 
 
@@ -111,8 +122,10 @@ def _reject_code(flow: Flow, submission: Submission, error: UpstreamError, now: 
     if error.code in EXISTS_CODES:
         # Nobody has proven yet that the identifier is theirs, so nobody may learn that it is registered: the page goes
         # on as if a code had been sent, and no code will fit.
-        _accept_code(flow, submission, "", now)
+        # A made-up ticket lets the register call take its usual time.
+        _accept_code(flow, submission, str(uuid.uuid4()), now)
         return Progress.ACCEPTED
+    flow.sends -= 1
     return Progress.REJECTED
 
 
@@ -127,25 +140,33 @@ def handle_for(flow: Flow, code: str) -> str:
     return derive_handle("registered", flow.landing_digest, code)
 
 
+def login_fields(identity: Identity) -> dict[str, Any]:
+    """How the upstream names a customer: the fields that register and login share."""
+    by_phone = identity.channel is Channel.PHONE
+    return {
+        "type": 2 if by_phone else 1,
+        "login_name": identity.phone if by_phone else identity.email,
+        "phone_area": identity.area if by_phone else None,
+    }
+
+
 def registration_payload(flow: Flow, code: str, visitor: Visitor) -> dict[str, Any]:
     """The body of the register call: the only place that puts identity, consent, groups and attribution into it."""
     identity = flow.identity
-    group = settings.CUSTOMER_GROUPS.get(identity.country) or settings.CUSTOMER_GROUPS.get("*") or {}
+    groups = settings.CUSTOMER_GROUPS
+    group = CustomerGroup.model_validate(groups.get(identity.country) or groups.get("*") or {})
     utm = attribution.keep(flow.attribution)
-    by_phone = identity.channel is Channel.PHONE
     request = RegisterRequest(
-        type=2 if by_phone else 1,
-        login_name=identity.phone if by_phone else identity.email,
-        phone_area=identity.area if by_phone else None,
-        email_area=None if by_phone else identity.area or None,
+        **login_fields(identity),
+        email_area=identity.area or None if identity.channel is Channel.EMAIL else None,
         country=identity.country,
         verify_code=code,
         send_token=flow.personal.get("ticket") or "",
         register_source=1 if visitor.mobile else 2,
         password_md5=flow.personal.get("password") or None,
         open_account_type=identity.account_type.number,
-        customer_group_id=group.get("customer_group_id"),
-        trade_types=group.get("trade_types") or [],
+        customer_group_id=group.customer_group_id,
+        trade_types=group.trade_types,
         lang=upstream_language(flow.language),
         register_device=visitor.device or None,
         utm_source=utm.get("utm_source"),
@@ -162,32 +183,30 @@ def registration_payload(flow: Flow, code: str, visitor: Visitor) -> dict[str, A
 
 def _register(submission: Submission) -> Registration:
     request = RegisterRequest.model_validate(submission.payload["request"])
-    if not request.send_token:  # the code that was never sent (see _reject_code): none can be right
-        raise Refused("CUSTOMER_API_0000511", field=Field.CODE)
     with _guest():
         return upstream().register(request, _call(submission))
 
 
 def _accept_registration(flow: Flow, submission: Submission, answer: Registration, now: datetime) -> None:
     """From here the flow has a new address, and the old one is worth nothing."""
-    levels = [] if answer.in_review else to_json(answer.levels)
+    asked = () if answer.in_review else tuple(level for level in answer.levels if len(level.code) <= MAX_LEVEL_CODE)
+    levels = to_json(asked)
     flow.customer_no = answer.customer_no[:64]
     flow.registered_at = now
     submission.trace = answer.trace[:80]
     flow.previous_handle_digest = flow.handle_digest
     flow.handle_digest, flow.next_handle_digest = flow.next_handle_digest or flow.handle_digest, None
     flow.notice, flow.notice_code = Notice.NONE, ""
-    keep_password = bool(levels) and not answer.token
     flow.personal = {
         **flow.personal,
         "ticket": "",
         "token": answer.token,
         "levels": levels,
-        "password": flow.personal.get("password", "") if keep_password else "",
+        "password": flow.personal.get("password", "") if levels else "",  # to log in again until they are done
     }
     if answer.in_review:
         flow.outcome = Outcome.IN_REVIEW
-    elif not any(path.elements for level in answer.levels for path in level.paths):
+    elif not any(path.elements for level in asked for path in level.paths):
         flow.outcome = Outcome.REGISTERED
     flow.touch(now)
     submission.payload = {}  # code, ticket and password digest have done their work
@@ -197,15 +216,15 @@ def _reject_registration(flow: Flow, submission: Submission, error: UpstreamErro
     field = error.field.value if isinstance(error, Refused) else ""
     if error.code in EXISTS_CODES:
         flow.outcome = Outcome.EXISTS  # the code was right, so whoever reads this owns the identifier
-    elif field == Notice.CODE or error.code in LATER_CODES:
+    elif field == Notice.CODE:
         pass  # said at once on the verify step, nothing to remember
-    elif field == "captcha":
+    elif field == "captcha" or error.code in LATER_CODES:
         flow.code_attempts -= 1  # the code was not looked at
     elif error.code in AGENT_CODES and flow.agent:
         flow.notice, flow.notice_code = Notice.AGENT, error.code
         flow.code_attempts -= 1
     elif field in _NOTICES:
-        flow.notice, flow.notice_code = _NOTICES[field](flow), error.code
+        flow.notice, flow.notice_code = _NOTICES[field](flow), error.code[:60]
         if flow.notice == Notice.PASSWORD:
             flow.password_open = True
             flow.personal = {**flow.personal, "password": ""}
@@ -213,7 +232,7 @@ def _reject_registration(flow: Flow, submission: Submission, error: UpstreamErro
             flow.code_sent_at = None  # the code stays unused upstream, but a corrected identifier needs its own
     else:
         flow.outcome = Outcome.REFUSED
-        flow.notice_code = error.code
+        flow.notice_code = error.code[:60]
     return Progress.REJECTED
 
 
@@ -255,7 +274,6 @@ def _submit_level(submission: Submission) -> str:
 
 def _accept_level(flow: Flow, submission: Submission, _proposal: str, now: datetime) -> None:
     submission.payload = {}  # the answers are upstream now
-    submission.state = Progress.ACCEPTED
     for kept in ("uploads", "drafts"):
         rest = {level: v for level, v in (flow.personal.get(kept) or {}).items() if level != submission.level}
         flow.personal = {**flow.personal, kept: rest}
@@ -269,7 +287,7 @@ def _accept_level(flow: Flow, submission: Submission, _proposal: str, now: datet
 
 
 def _reject_level(flow: Flow, submission: Submission, error: UpstreamError, now: datetime) -> Progress:
-    if error.code in IN_REVIEW_CODES | PASSED_CODES:
+    if error.code in IN_REVIEW_CODES | PASSED_CODES | {NO_LEVELS_SET_UP}:
         _accept_level(flow, submission, "", now)
         return Progress.ACCEPTED
     if not isinstance(error, Refused):  # the session has ended: the token is worth nothing any more

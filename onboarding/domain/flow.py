@@ -54,7 +54,10 @@ class Progress(StrEnum):
 
     @property
     def is_pending(self) -> bool:
-        return self in (Progress.SENT, Progress.UNKNOWN)
+        return self in PENDING
+
+
+PENDING = (Progress.SENT, Progress.UNKNOWN)
 
 
 class Outcome(StrEnum):
@@ -80,7 +83,6 @@ class Notice(StrEnum):
     COUNTRY = "country"
     ACCOUNT_TYPE = "account_type"
     PASSWORD = "password"  # noqa: S105 (the name of a field)
-    LEVEL = "level"
     AGENT = "agent"  # the referrer agent of the link is refused; the customer decides to go on without
 
 

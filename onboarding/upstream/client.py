@@ -144,7 +144,7 @@ class UpstreamClient:
     # Calls with a session token
 
     def bind_login_password(self, password_md5: str, call: Call) -> None:
-        """For a customer who registered without one. Refused with PASSWORD_ALREADY_SET: it is done."""
+        """For a customer who registered without one. Refused with 0000135: it is done already."""
         self._sender.post(
             "bind_login_password", f"/global/{_CUSTOMER}.bindLoginPwd", {"pwd": password_md5}, call, _nothing
         )

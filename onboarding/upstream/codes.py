@@ -40,13 +40,8 @@ class Verdict(StrEnum):
 
 SUCCESS = "0"
 MANUAL_REVIEW = "CUSTOMER_API_00010001"  # a good outcome in a failure's envelope (docs/upstream.md 2.1)
-OPENING_REFUSED = "CUSTOMER_API_00010002"
-LEVEL_ORDER = "CUSTOMER_API_0000616"
-PASSWORD_ALREADY_SET = "CUSTOMER_API_0000135"  # noqa: S105
-TOO_MANY_WRONG_CODES = "CUSTOMER_API_0000512"
 NO_LEVELS_SET_UP = "CUSTOMER_API_0000602"
 CLOCK = "GATEWAY_CODE_014"
-IN_FLIGHT = "GATEWAY_CODE_018"
 
 # The identifier belongs to a customer already: offer the sign-in.
 EXISTS_CODES = frozenset(f"CUSTOMER_API_0000{number}" for number in ("101", "106", "107", "121", "122", "141", "142"))

@@ -19,9 +19,6 @@ from typing import Any
 from .codes import (
     CLOCK,
     CODES,
-    EXISTS_CODES,
-    IN_REVIEW_CODES,
-    PASSED_CODES,
     STATUSES,
     SUCCESS,
     Field,
@@ -114,18 +111,6 @@ class Envelope:
     message: str = field(default="", repr=False)
     params: str = field(default="", repr=False)
     trace: str = ""
-
-
-def is_exists(error: UpstreamError) -> bool:
-    return error.code in EXISTS_CODES
-
-
-def is_in_review(error: UpstreamError) -> bool:
-    return error.code in IN_REVIEW_CODES
-
-
-def is_passed(error: UpstreamError) -> bool:
-    return error.code in PASSED_CODES
 
 
 def keeps_key(error: UpstreamError) -> bool:

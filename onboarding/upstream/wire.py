@@ -87,6 +87,15 @@ class TradeType(Request):
     all_currency: Text  # comma-separated currencies
 
 
+class CustomerGroup(BaseModel):
+    """The customer group and opening assets of a country, from configuration."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    customer_group_id: Number | None = None
+    trade_types: tuple[TradeType, ...] = ()
+
+
 class RegisterRequest(Request):
     """docs/upstream.md 2.1."""
 

@@ -91,8 +91,15 @@
   });
   document.addEventListener("htmx:afterSettle", arrived);
   document.addEventListener("htmx:sendError", (event) => {
-    const form = event.detail.elt.closest("form");
-    if (form && form.isConnected) HTMLFormElement.prototype.submit.call(form); // the browser then says what is wrong
+    // The browser does the same without script, and says what is wrong.
+    const sent = event.detail.elt;
+    if (!sent.isConnected) return;
+    if (sent.href) window.location.assign(sent.href);
+    else if (sent.tagName === "FORM") {
+      const button = event.detail.requestConfig.triggeringEvent?.submitter;
+      if (button?.name) sent.append(Object.assign(document.createElement("input"), {type: "hidden", name: button.name, value: button.value}));
+      HTMLFormElement.prototype.submit.call(sent);
+    }
   });
 
   window.addEventListener("message", (event) => {

@@ -29,30 +29,28 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from onboarding.domain.levels import Kind
-from onboarding.upstream import (
-    CODES,
-    BizType,
-    Call,
+from onboarding.upstream.client import Call, UpstreamClient, UpstreamConfig
+from onboarding.upstream.codes import CODES, Field, Verdict
+from onboarding.upstream.errors import (
     ContractBroken,
-    Country,
-    DictionaryItem,
-    Field,
-    FindLevelsRequest,
-    LevelApplication,
-    LoginRequest,
     Misconfigured,
     OutcomeUnknown,
     Refused,
+    SessionEnded,
+    UpstreamError,
+    UpstreamUnavailable,
+)
+from onboarding.upstream.wire import (
+    BizType,
+    Country,
+    DictionaryItem,
+    FindLevelsRequest,
+    LevelApplication,
+    LoginRequest,
     RegisterRequest,
     Review,
     ReviewStatus,
     SendCodeRequest,
-    SessionEnded,
-    UpstreamClient,
-    UpstreamConfig,
-    UpstreamError,
-    UpstreamUnavailable,
-    Verdict,
 )
 
 REGISTER = RegisterRequest(

@@ -42,7 +42,7 @@ def test_every_text_is_translated_in_every_language() -> None:
 
 def test_every_setting_is_in_the_example_and_in_the_readme() -> None:
     source = (ROOT / "onboarding" / "settings.py").read_text()
-    names = set(re.findall(r'(?:env\.\w+|_choices?|_number|_origins)\(\s*"([A-Z_]+)"', source))
+    names = set(re.findall(r'(?:env\.\w+|_choices?|_number|_list|_flag)\(\s*"([A-Z_]+)"', source))
     assert len(names) > 30
     example = (ROOT / ".env.example").read_text()
     readme = (ROOT / "README.md").read_text()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import requests
@@ -109,7 +110,7 @@ def test_five_wrong_codes_are_the_end_of_a_flow(customer: Customer) -> None:
     assert int(shown.response.headers["Retry-After"]) > 0
 
 
-def test_another_code_needs_a_cool_down_and_makes_the_first_one_worthless(customer: Customer) -> None:
+def test_another_code_needs_a_cool_down(customer: Customer) -> None:
     customer.identify()
     customer.password()
     shown = customer.post(customer.flow_url + "resend/", {})
@@ -367,10 +368,10 @@ def test_a_body_over_the_limit_is_a_page_with_413(customer: Customer) -> None:
 def test_patterns_that_cannot_be_used_do_not_stop_anybody(customer: Customer) -> None:
     shown = customer.register(email=fresh_email("badpattern"))
     names = re.findall(r'<input id="el-\d+" name="(el-[^"]+)"', shown.text)
-    data = {name: "a" * 40 for name in names} | {"level": shown.level}
+    data = {name: "a" * 40 for name in names} | {"level": shown.level, "el-motto": "ab.Cde"}
+    data |= {"el-reference": "A1b2C3", "el-year": "1990"}
     shown = customer.post(customer.flow_url + "level/", data)
-    assert shown.status in (200, 422)
-    assert shown.step in ("done", "level")
+    assert (shown.status, shown.step) == (200, "done"), shown.errors
 
 
 def test_every_status_carries_the_same_fragment_for_htmx(customer: Customer) -> None:
@@ -426,8 +427,12 @@ def test_a_dead_upstream_leaves_the_first_page_and_gives_the_busy_page(
     assert "United Kingdom" in shown.text
     shown = customer.identify()
     assert (shown.status, shown.problem) == (503, "busy")
-    shown = customer.get(customer.flow_url or "/")
-    assert shown.status == 200
+    way = re.search(r'class="primary" href="(/f/[^"]+)"', shown.text)
+    assert way is not None
+    shown = customer.get(way.group(1))
+    assert (shown.status, shown.step) == (200, "verify")
+    assert customer.sent["email"] in shown.text
+    assert customer.post(customer.flow_url + "resend/", {}).problem == "busy"
 
 
 def test_the_send_limit_of_the_upstream_is_said_in_words(customer: Customer) -> None:
@@ -468,3 +473,77 @@ def test_the_captchas_answer_is_passed_on_and_asked_for_when_missing(
     sent = [c for c in sandbox.calls() if email in str(c["body"])]
     assert [c["headers"].get("captcha") for c in sent if c["code"] == "0"] == ["answer-1", "answer-2"]
     assert {c["headers"]["version"] for c in sent if c["biz_type"].endswith("verifyCodeSend")} == {"0.0.2"}
+
+
+def test_a_flow_is_found_again_however_often_a_refusal_led_back(customer: Customer) -> None:
+    customer.register(email=fresh_email("weak"), password="correct horse battery")
+    assert customer.shown.step == "password"
+    customer.password("another correct horse")
+    right = customer.code()
+    wrong = "000000" if right != "000000" else "111111"
+    assert customer.verify(wrong).status == 422
+    assert customer.verify(right).step == "level"
+
+
+def test_a_flow_is_found_again_after_an_unknown_outcome_was_refused(customer: Customer) -> None:
+    customer.identify(email=fresh_email("busy"))
+    customer.password()
+    right = customer.code()
+    first, second = [f"{n:06}" for n in range(3) if f"{n:06}" != right][:2]
+    customer.verify(first)
+    customer.wait(20)
+    customer.verify(second)
+    customer.wait(20)
+    assert customer.shown.step == "verify"
+    customer.verify(right)
+    assert customer.wait(20).step == "level"
+
+
+def test_an_old_first_page_keeps_its_attribution_when_it_is_sent_again(
+    start_server: Callable[..., Server], sandbox: Sandbox
+) -> None:
+    server = start_server(FLOW_MAX_HOURS="0.1", PASSWORD_STEP="off")
+    customer = Customer(server, sandbox)
+    code = (
+        "from onboarding.landing import Landing; import time, django.core.signing as s; t = time.time; "
+        "s.time.time = lambda: t() - 3600; "
+        "print(Landing('default', 'n', 'es', attribution={'utm_source': 'old'}).signed())"
+    )
+    old = server.manage("shell", "-v", "0", "-c", code).stdout.strip()
+    shown = customer.identify(landing=old)
+    assert (shown.status, shown.step) == (422, "identify")
+    assert '<html lang="es"' in shown.text
+    email = customer.sent["email"]
+    shown = customer.post("/", {**customer.sent, "landing": shown.value("landing")})
+    assert shown.step == "verify"
+    customer.verify()
+    (entry,) = [r for r in sandbox.registrations() if r["body"]["loginName"] == email]
+    assert entry["body"]["utmSource"] == "old"
+
+
+def test_data_deleted_while_a_code_is_on_its_way_stays_deleted(
+    start_server: Callable[..., Server], sandbox: Sandbox
+) -> None:
+    server = start_server(PASSWORD_STEP="optional")
+    customer = Customer(server, sandbox)
+    customer.identify(email=fresh_email())
+    url = customer.flow_url
+    with ThreadPoolExecutor(8) as pool:
+        posts = [pool.submit(requests.post, url + "password/", data={"skip": "1"}, timeout=30) for _ in range(4)]
+        posts += [pool.submit(requests.post, url + "delete/", timeout=30) for _ in range(2)]
+        assert all(post.result().status_code < 500 for post in posts)
+    code = (
+        "from onboarding.models import Flow, Submission; "
+        "print([f.personal for f in Flow.objects.exclude(purged_at=None)], "
+        "[s.payload for s in Submission.objects.all()])"
+    )
+    assert server.manage("shell", "-v", "0", "-c", code).stdout.strip() in ("[{}] []", "[{}] [{}]")
+    assert customer.get(url).status == 404
+
+
+def test_the_way_on_needs_a_session_when_it_carries_one(start_server: Callable[..., Server], sandbox: Sandbox) -> None:
+    server = start_server(CONTINUE_URL="https://trading.example/?t={token}", PASSWORD_STEP="off")
+    shown = Customer(server, sandbox).register(email=fresh_email("notoken"))
+    assert shown.step == "done"
+    assert "/continue/" not in shown.text
+    assert "https://trading.example/sign-in" in shown.text

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -115,7 +117,7 @@ def test_a_killed_process_loses_no_registration(pair: tuple[Server, Server], san
     with ThreadPoolExecutor(1) as pool:
         post = pool.submit(requests.post, pair[0].url + path, data={"code": code}, timeout=60)
         while not calls(sandbox, ".register", email) and not post.done():
-            pass
+            time.sleep(0.02)
         pair[0].stop(signal.SIGKILL)
         with pytest.raises(requests.RequestException):
             post.result()
@@ -126,3 +128,61 @@ def test_a_killed_process_loses_no_registration(pair: tuple[Server, Server], san
     assert customer.wait(30).step == "level"
     assert len([r for r in sandbox.registrations() if r["body"]["loginName"] == email]) == 1
     assert len({c["headers"]["idempotency-key"] for c in calls(sandbox, ".register", email)}) == 1
+
+
+@pytest.mark.postgres
+def test_customers_who_wait_for_the_upstream_hold_no_database_connection(
+    start_server: Callable[..., Server], sandbox: Sandbox, postgres: str
+) -> None:
+    server = start_server(database=postgres, UPSTREAM_READ_TIMEOUT="7", PASSWORD_STEP="off")
+    waiting = [Customer(server, sandbox) for _ in range(12)]  # more than the pool has connections
+    for customer in waiting:
+        customer.identify(email=fresh_email("hang"))
+    other = Customer(server, sandbox)
+    other.identify()
+    with ThreadPoolExecutor(len(waiting)) as pool:
+        posts = [
+            pool.submit(
+                requests.post, c.flow_url + "verify/", data={"code": c.code()}, allow_redirects=False, timeout=60
+            )
+            for c in waiting
+        ]
+        while len(calls(sandbox, ".register", "+hang")) < len(waiting):
+            time.sleep(0.05)
+        assert requests.get(other.flow_url, timeout=4).status_code == 200
+        assert not any(post.done() for post in posts)
+        assert {post.result().status_code for post in posts} == {303}
+    for customer in waiting:
+        email = customer.sent["email"]
+        server.manage("settle", check=False)
+        assert len([r for r in sandbox.registrations() if r["body"]["loginName"] == email]) == 1
+
+
+def test_a_process_that_slept_through_its_lease_changes_nothing(
+    start_server: Callable[..., Server], sandbox: Sandbox
+) -> None:
+    settings = {"UPSTREAM_READ_TIMEOUT": "1", "UPSTREAM_CONNECT_TIMEOUT": "1", "PASSWORD_STEP": "off"}
+    sleeper = start_server(**{**settings, "UPSTREAM_READ_TIMEOUT": "30"})
+    awake = start_server(database=sleeper.env["DATABASE_URL"], **settings)
+    customer = Customer(sleeper, sandbox)
+    email = fresh_email("slow")
+    customer.identify(email=email)
+    code, path = customer.code(), customer.flow_url.removeprefix(sleeper.url) + "verify/"
+    assert sleeper.process is not None
+    with ThreadPoolExecutor(1) as pool:
+        post = pool.submit(requests.post, sleeper.url + path, data={"code": code}, allow_redirects=False, timeout=60)
+        while not calls(sandbox, ".register", email) and not post.done():
+            time.sleep(0.02)
+        os.killpg(sleeper.process.pid, signal.SIGSTOP)
+        try:
+            deadline = time.monotonic() + 30
+            while awake.manage("settle", check=False).returncode and time.monotonic() < deadline:
+                time.sleep(0.3)
+        finally:
+            os.killpg(sleeper.process.pid, signal.SIGCONT)
+        assert post.result().status_code == 303
+    customer.server = awake
+    assert customer.get(awake.url + post.result().headers["Location"]).step == "level"
+    assert len([r for r in sandbox.registrations() if r["body"]["loginName"] == email]) == 1
+    # A replay of the very POST still finds its way: the acceptance was recorded once.
+    assert customer.post(path, {"code": code}).step == "level"

@@ -9,6 +9,7 @@ import sys
 import time
 from typing import Any
 
+from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
@@ -21,6 +22,8 @@ class Command(BaseCommand):
     requires_system_checks = ()
 
     def handle(self, *args: Any, **options: Any) -> None:
+        if not settings.DEBUG:
+            raise CommandError("The demo brings a sandbox upstream: it starts with DEBUG=true only.")
         port, sandbox_port, partner_port = (int(os.environ[n]) for n in ("PORT", "SANDBOX_PORT", "PARTNER_PORT"))
         call_command("migrate", verbosity=0, interactive=False)
         try:

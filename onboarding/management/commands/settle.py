@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from argparse import ArgumentParser
 from typing import Any
@@ -10,7 +11,8 @@ from django.core.management.base import BaseCommand
 from django.db import close_old_connections
 
 from onboarding import housekeeping
-from onboarding.domain.flow import Progress
+
+log = logging.getLogger("onboarding.settle")
 
 
 class Command(BaseCommand):
@@ -34,8 +36,13 @@ class Command(BaseCommand):
     def one_round(self, *, quiet: bool) -> int:
         """Gives the number of submissions that are still open."""
         submissions = housekeeping.pending_submissions()
-        settled = [housekeeping.settle(submission) for submission in submissions]
-        left = sum(s.progress in (Progress.SENT, Progress.UNKNOWN) for s in settled)
+        left = 0
+        for submission in submissions:
+            try:
+                left += housekeeping.settle(submission).progress.is_pending
+            except Exception:  # the outermost handler: one bad row must not keep the others waiting
+                log.exception("a submission of reference %s is not settled", submission.flow.reference)
+                left += 1
         if submissions or not quiet:
             self.stdout.write(f"{len(submissions) - left} settled, {left} still unknown")
         return left

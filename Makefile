@@ -39,7 +39,7 @@ test-next: ## unit tests on Python 3.13 and the next Django, where that Python i
 check: $(VENV)/dev.stamp $(VENV)/messages.stamp ## lint, format, types, imports, translations, migrations, deploy settings
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
-	$(VENV)/bin/mypy
+	DEBUG=true $(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports --no-logo
 	$(PY) -m tests.messages
 	$(PY) -m tests.deploy_check

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import BinaryIO
 from urllib.parse import quote
 
@@ -16,7 +16,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from onboarding import writes
-from onboarding.domain.flow import AccountType, Progress, Visitor, open_levels
+from onboarding.domain.flow import AccountType, Outcome, Progress, Visitor, open_levels
 from onboarding.domain.levels import Level, renamed, to_json
 from onboarding.gateway import upstream, upstream_language
 from onboarding.models import Flow, Submission, SubmissionKind
@@ -24,10 +24,14 @@ from onboarding.services import Rejected, ensure_token, state_of
 from onboarding.submissions import Clock, find, find_to_plan, locked, perform, plan, release_connection
 from onboarding.upstream.client import Call
 from onboarding.upstream.errors import OutcomeUnknown, Refused, SessionEnded, UpstreamError, UpstreamUnavailable
-from onboarding.upstream.wire import FindLevelsRequest
+from onboarding.upstream.wire import FindLevelsRequest, Review, ReviewStatus
 from onboarding.writes import WRITES
 
 log = logging.getLogger("onboarding.level_services")
+
+OPEN_ACCOUNT = "open_account"  # the business that levels are asked for when none is configured (docs/upstream.md 2.10)
+REVIEW_PAUSE = timedelta(seconds=5)
+MAX_REASON = 500  # characters of a reason shown
 
 
 def choose_path(*, flow: Flow, level: str, path: str, now: datetime) -> None:
@@ -141,6 +145,49 @@ def _intend_level(
         row.touch(now)
         row.save()
         return plan(row, SubmissionKind.LEVEL, payload, now=now, level=level, before=before)
+
+
+def look_at_review(*, flow: Flow, now: datetime) -> Flow:
+    """Asks how the checks stand, at most every REVIEW_PAUSE; gives the flow as it then is.
+
+    Passed: the flow is at its end, and what was only kept for mending is dropped. Rejected: the levels are open again,
+    with the reason and what was entered; a level that had passed alone says so when it is sent again.
+    """
+    token = flow.personal.get("token")
+    review = flow.personal.get("review") or {}
+    if flow.outcome != Outcome.IN_REVIEW or not token or not flow.levels or review.get("next", "") > now.isoformat():
+        return flow
+    release_connection()
+    try:
+        found = upstream().check_application(
+            settings.KYC_BUSINESS_CODE or OPEN_ACCOUNT,
+            flow.identity.account_type.number,
+            Call(lang=upstream_language(flow.language), token=token),
+        )
+    except UpstreamError as exc:
+        log.info("the review of reference %s cannot be looked at: %s", flow.reference, exc)
+        found = Review(ReviewStatus.IN_REVIEW)
+    with locked(flow) as row:
+        if row.outcome == Outcome.IN_REVIEW:
+            _take_over(row, found, now)
+            row.save()
+    return row
+
+
+def _take_over(row: Flow, found: Review, now: datetime) -> None:
+    row.personal = {**row.personal, "review": {"next": (now + REVIEW_PAUSE).isoformat()}}
+    if found.status is ReviewStatus.PASSED:
+        row.outcome = Outcome.PASSED
+        row.personal = {**row.personal, "password": "", "drafts": {}, "uploads": {}, "levels": []}
+    elif found.status is ReviewStatus.REJECTED:
+        row.outcome = Outcome.OPEN
+        row.personal = {**row.personal, "review": {"reason": found.reason[:MAX_REASON]}}
+        row.submissions.filter(kind=SubmissionKind.LEVEL, state=Progress.ACCEPTED).update(state=Progress.REJECTED)
+
+
+def review_reason(flow: Flow) -> str:
+    """Why the checks were not passed, in the upstream's words; "" when they were not looked at or nothing is wrong."""
+    return str((flow.personal.get("review") or {}).get("reason", ""))
 
 
 def translate_levels(*, flow: Flow, now: datetime) -> None:

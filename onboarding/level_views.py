@@ -47,6 +47,7 @@ def show_level(
     context = {
         "form": form,
         "heading": pages.level_heading(here),
+        "reason": level_services.review_reason(flow),
         "left": level_services.levels_left(flow),
     }
     return pages.render(request, Step.LEVEL, context, status=status, level=level, errors=[*form.errors, *errors])

@@ -71,6 +71,9 @@ def flow_page(request: HttpRequest, flow: Flow, handle: str) -> HttpResponse:
             return see_other(services.home_of(again, handle))
         flow = pages.set_page(request, flow=again).flow or again
         here = services.position(flow)
+    if here.step is Step.DONE:
+        flow = pages.set_page(request, flow=level_services.look_at_review(flow=flow, now=timezone.now())).flow or flow
+        here = services.position(flow)
     change = request.GET.get("change", "")
     if change in settings.CHANNELS and here.step in (Step.PASSWORD, Step.VERIFY, Step.IDENTIFY):
         return start_views.show_identify(request, _known(flow) | {"channel": change})
@@ -216,6 +219,7 @@ def _done(request: HttpRequest, flow: Flow, *, status: int = 200) -> HttpRespons
         "outcome": flow.outcome or Outcome.REGISTERED,
         "unfinished": not flow.outcome,  # the upstream wants more, but we hold no session to give it with
         "customer_no": flow.customer_no,
+        "levels": bool(flow.levels),
         "continue_url": reverse("continue", args=[pages.of(request).handle]) if level_services.may_go_on(flow) else "",
     }
     return pages.render(request, Step.DONE, context, status=status)

@@ -273,16 +273,13 @@ def _submit_level(submission: Submission) -> str:
 
 
 def _accept_level(flow: Flow, submission: Submission, _proposal: str, now: datetime) -> None:
-    submission.payload = {}  # the answers are upstream now
-    for kept in ("uploads", "drafts"):
-        rest = {level: v for level, v in (flow.personal.get(kept) or {}).items() if level != submission.level}
-        flow.personal = {**flow.personal, kept: rest}
+    submission.payload = {}  # upstream now; the draft stays until the review has passed, to be mended if it has not
+    flow.personal = {**flow.personal, "review": {}}
     accepted = set(
         flow.submissions.filter(kind=SubmissionKind.LEVEL, state=Progress.ACCEPTED).values_list("level", flat=True)
     ) | {submission.level}
     if all(level.code in accepted or not any(path.elements for path in level.paths) for level in flow.levels):
         flow.outcome = Outcome.IN_REVIEW
-        flow.personal = {**flow.personal, "password": ""}
     flow.touch(now)
 
 

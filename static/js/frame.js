@@ -1,5 +1,5 @@
-// Beside the form: tells the embedding page what happens, keeps the focus right after a step was swapped in, and keeps
-// a button from being pressed twice. The form works without it. Writes to no storage, listens to its own parent only.
+// Tells the embedding page what happens, and keeps focus and buttons right. The form works without it.
+// Writes to no storage, listens to its own parent only.
 (() => {
   "use strict";
   const origins = (document.body.dataset.origins || "").split(" ").filter(Boolean);
@@ -41,7 +41,7 @@
       customer = data.customer;
       tell("registered", {customerNo: customer});
     }
-    // A level is over once another one, a choice of path or the end is shown; a problem or the status step says nothing.
+    // A problem or the status step says nothing about a level.
     if (level && (data.step === "done" || (["level", "path"].includes(data.step) && data.level !== level))) {
       tell("submitted", {level});
       level = "";
@@ -73,10 +73,12 @@
   for (const name of ["htmx:pushedIntoHistory", "htmx:replacedInHistory"]) document.addEventListener(name, forget);
   forget();
 
-  // While the status step waits for itself, the page is left as it is: focus, open details, scroll position.
+  // While a step waits for itself, the page is left as it is: focus, open details, scroll position.
   document.addEventListener("htmx:beforeSwap", (event) => {
-    const waiting = document.getElementById("step").dataset.step === "status";
-    if (waiting && event.detail.serverResponse.includes('data-step="status"')) event.detail.shouldSwap = false;
+    const {step, outcome} = document.getElementById("step").dataset;
+    const same = (name, value) => event.detail.serverResponse.includes(`data-${name}="${value}"`);
+    const waits = step === "status" || (step === "done" && outcome === "in_review");
+    if (waits && same("step", step) && (!outcome || same("outcome", outcome))) event.detail.shouldSwap = false;
   });
 
   document.addEventListener("htmx:beforeRequest", (event) => {

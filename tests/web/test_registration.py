@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -381,3 +382,34 @@ def test_a_refused_agent_is_dropped_only_after_asking(customer: Customer, sandbo
     shown = customer.post(customer.flow_url + "verify/", {"code": code, "without_agent": "1"})
     assert shown.step == "level"
     assert "thirdServerCode" not in registration(sandbox, email)["body"]
+
+
+def test_a_rejected_level_is_shown_with_its_reason_and_mended(customer: Customer, sandbox: Sandbox) -> None:
+    email = fresh_email("rejected")
+    customer.register(email=email)
+    shown = customer.level()
+    assert (shown.status, shown.step, shown.level) == (200, "level", "level_1")
+    assert "We could not accept this yet" in shown.text
+    assert shown.value("el-name") == "Ann Example"
+    assert "passport.png" in shown.text
+    shown = customer.level(name="Ann Marie Example", files={})
+    assert shown.step == "done"
+    assert 'data-outcome="passed"' in shown.text
+    number = registration(sandbox, email)["customerNo"]
+    names = [a["body"]["elementList"][0]["elementValue"] for a in sandbox.applications() if a["customerNo"] == number]
+    assert names == ["Ann Marie Example", "Ann Example"]
+
+
+def test_a_review_that_is_not_over_is_looked_at_again(start_server: Callable[..., Server]) -> None:
+    with Sandbox(port=0, review_seconds=3.0) as slow_review:
+        customer = Customer(start_server(upstream=slow_review.url + "/api", PASSWORD_STEP="off"), slow_review)
+        customer.register()
+        shown = customer.level()
+        assert 'data-outcome="in_review"' in shown.text
+        deadline = time.monotonic() + 15
+        while 'data-outcome="in_review"' in shown.text and time.monotonic() < deadline:
+            time.sleep(0.5)
+            shown = customer.get(customer.flow_url)
+        assert 'data-outcome="passed"' in shown.text
+        asked = [c for c in slow_review.calls() if c["biz_type"].endswith("checkKycApply")]
+        assert 2 <= len(asked) <= 4

@@ -99,7 +99,9 @@ def _show(request: HttpRequest, flow: Flow, here: Position, *, status: int = 200
             errors = [("id_password", i18n.refusal(flow.notice_code, flow.notice))] if refused else []
             return _password(request, status=status, errors=errors)
         case Step.VERIFY:
-            return _verify(request, flow, status=status)
+            refused = flow.notice == Notice.AGENT
+            errors = [("", i18n.refusal(flow.notice_code, flow.notice))] if refused else []
+            return _verify(request, flow, status=status, errors=errors)
         case Step.PATH:
             return level_views.show_path(request, here, status=status)
         case Step.LEVEL:

@@ -44,7 +44,8 @@ def _contradictions() -> Iterator[tuple[int, str]]:
         yield 5, "ALLOWED_HOSTS must name the hosts that this front end answers for."
     if not urlsplit(settings.PUBLIC_URL).hostname or urlsplit(settings.PUBLIC_URL).path:
         yield 6, "PUBLIC_URL must be an origin such as https://onboarding.example, without a path."
-    if settings.DEFAULT_COUNTRY and settings.COUNTRIES and settings.DEFAULT_COUNTRY not in settings.COUNTRIES:
+    offered = {code.upper() for code in settings.COUNTRIES}
+    if settings.DEFAULT_COUNTRY and offered and settings.DEFAULT_COUNTRY.upper() not in offered:
         yield 7, "DEFAULT_COUNTRY must be one of COUNTRIES."
     yield from _contradictions_in_values()
 

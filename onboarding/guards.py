@@ -22,9 +22,8 @@ from onboarding import embedding, i18n, pages, partners, services
 from onboarding.domain.flow import Step
 from onboarding.domain.partner import DEFAULT, Partner
 from onboarding.forms import VerifyForm
-from onboarding.models import Flow
+from onboarding.models import Flow, release_connection
 from onboarding.sealing import SealBroken
-from onboarding.submissions import release_connection
 from onboarding.upstream.errors import SessionEnded, UpstreamError, UpstreamUnavailable
 
 log = logging.getLogger("onboarding.guards")
@@ -55,8 +54,9 @@ def _refusal(request: HttpRequest, kwargs: Mapping[str, Any]) -> HttpResponse | 
     ):
         return None
     flow = services.find_flow(kwargs["handle"]) if "handle" in kwargs else None
-    partner = partners.find_partner(flow.partner if flow else kwargs.get("slug", DEFAULT))
-    embedding.allow_framing(request, partner.origins if partner else ())
+    slug = flow.partner if flow else kwargs.get("slug", DEFAULT)
+    known = {"flow": flow, "handle": kwargs["handle"]} if flow else {}
+    pages.set_page(request, partner=partners.find_partner(slug) or Partner(slug), **known)
     if request.method not in ("GET", "HEAD", "POST"):
         response = pages.problem(request, "not-allowed", 405)
         response["Allow"] = "GET, HEAD, POST"

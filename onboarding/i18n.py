@@ -1,6 +1,6 @@
 """The language of a page, and the upstream's codes in the customer's words.
 
-Texts are by code; what the upstream says itself (`msg`) is never shown.
+Texts are by code; what the upstream says itself (`msg`) is shown only as the reason of a rejected review.
 """
 
 from __future__ import annotations

@@ -218,7 +218,7 @@ KINDS: Mapping[Kind, KindRule] = {
 
 
 class LevelForm:
-    """The asked_elements of one path through a level, with what was entered and what is wrong with it."""
+    """The elements of one path through a level, with what was entered and what is wrong with it."""
 
     def __init__(
         self,
@@ -269,7 +269,7 @@ class LevelForm:
 
     @property
     def applicable(self) -> list[AskedElement]:
-        """The asked_elements that apply to the chosen document."""
+        """The elements that apply to the chosen document."""
         wanted = set(applicable(self._elements, self.document))
         return [asked for asked in self.asked_elements if asked.element in wanted]
 
@@ -295,7 +295,7 @@ class LevelForm:
 
     @property
     def errors(self) -> list[tuple[str, Text]]:
-        """(id of the field, text) of all that is wrong, in the order of the page; the text names the asked."""
+        """(id of the field, text) of all that is wrong, in the order of the page; the text names the element."""
         return [
             (q.id + part, format_lazy("{}: {}", q.element.name or q.element.code, text))
             for q in self.asked_elements
@@ -303,7 +303,7 @@ class LevelForm:
         ]
 
     def new_pictures(self) -> list[AskedElement]:
-        """The asked_elements with a checked picture that still has to go to the upstream.
+        """The elements with a checked picture that still has to go to the upstream.
 
         While no document is chosen that is every picture given: a customer who forgot to choose must not lose it.
         """

@@ -19,9 +19,9 @@ from onboarding import writes
 from onboarding.domain.flow import AccountType, Outcome, Progress, Visitor, open_levels
 from onboarding.domain.levels import Level, renamed, to_json
 from onboarding.gateway import upstream, upstream_language
-from onboarding.models import Flow, Submission, SubmissionKind
+from onboarding.models import Flow, Submission, SubmissionKind, release_connection
 from onboarding.services import Rejected, ensure_token, state_of
-from onboarding.submissions import Clock, find, find_to_plan, locked, perform, plan, release_connection
+from onboarding.submissions import Clock, find, find_to_plan, locked, perform, plan
 from onboarding.upstream.client import Call
 from onboarding.upstream.errors import OutcomeUnknown, Refused, SessionEnded, UpstreamError, UpstreamUnavailable
 from onboarding.upstream.wire import FindLevelsRequest, Review, ReviewStatus
@@ -86,6 +86,7 @@ def upload_picture(
         if not token:
             raise
         content.seek(0)
+        release_connection()
         url = upstream().upload(content, name, content_type, replace(call, token=token))
     with locked(flow) as row:
         uploads = dict(row.personal.get("uploads") or {})
@@ -164,6 +165,9 @@ def look_at_review(*, flow: Flow, now: datetime) -> Flow:
             flow.identity.account_type.number,
             Call(lang=upstream_language(flow.language), token=token),
         )
+    except SessionEnded:
+        _new_token(flow)
+        found = Review(ReviewStatus.IN_REVIEW)
     except UpstreamError as exc:
         log.info("the review of reference %s cannot be looked at: %s", flow.reference, exc)
         found = Review(ReviewStatus.IN_REVIEW)
@@ -202,6 +206,7 @@ def translate_levels(*, flow: Flow, now: datetime) -> None:
     call = Call(lang=upstream_language(flow.language), token=token)
     try:
         for level in open_levels(state_of(flow)):
+            release_connection()
             found = upstream().find_levels(FindLevelsRequest(level_code=level.code), call)
             names |= {other.code: other for other in found}
     except UpstreamError as exc:

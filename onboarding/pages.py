@@ -193,7 +193,7 @@ def shown_identifier(flow: Flow) -> str:
 
 
 def masked_identifier(flow: Flow) -> str:
-    """Enough to recognise one's own account by, and no more."""
+    """Enough to recognise one's own account by: the first letter and the host, or the last three digits."""
     identity = flow.identity
     if identity.channel is Channel.EMAIL:
         name, _at, host = identity.email.rpartition("@")

@@ -33,9 +33,9 @@ from onboarding.domain.flow import (
 )
 from onboarding.gateway import upstream, upstream_language
 from onboarding.metrics import CODES_SENT, FLOWS_STARTED
-from onboarding.models import Flow, Submission, SubmissionKind
+from onboarding.models import Flow, Submission, SubmissionKind, release_connection
 from onboarding.sealing import derive_handle, fingerprint, handle_digest
-from onboarding.submissions import Clock, find, find_to_plan, locked, new_key, perform, plan, release_connection
+from onboarding.submissions import Clock, find, find_to_plan, locked, new_key, perform, plan
 from onboarding.upstream.client import Call
 from onboarding.upstream.codes import LATER_CODES
 from onboarding.upstream.errors import UpstreamError, UpstreamUnavailable
@@ -370,7 +370,7 @@ def ensure_token(flow: Flow) -> None:
     """Logs in with the password just set when we hold no token; without a password the customer signs in himself."""
     row = Flow.objects.get(pk=flow.pk)
     password = row.personal.get("password")
-    if row.personal.get("token") or not password or row.outcome:
+    if row.personal.get("token") or not password or row.outcome not in (Outcome.OPEN, Outcome.IN_REVIEW):
         return
     request = LoginRequest(**writes.login_fields(row.identity), device=2, password_md5=password)
     release_connection()

@@ -15,12 +15,12 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import QuerySet
 
 from onboarding.domain.flow import Progress
 from onboarding.metrics import SUBMISSIONS
-from onboarding.models import Flow, Submission
+from onboarding.models import Flow, Submission, release_connection
 from onboarding.upstream.codes import Field
 from onboarding.upstream.errors import (
     ContractBroken,
@@ -63,12 +63,6 @@ def find(flow: Flow, kind: str, level: str = "") -> Submission | None:
 def find_to_plan(flow: Flow, kind: str, level: str = "") -> Submission | None:
     """The same, held until the caller's transaction ends: nobody can claim it while it is planned anew."""
     return Submission.objects.select_for_update().filter(flow=flow, kind=kind, level=level).first()
-
-
-def release_connection() -> None:
-    """Hands the database connection back before something slow: a few of them serve all threads."""
-    if not connection.in_atomic_block:
-        connection.close()
 
 
 def plan(
@@ -143,7 +137,7 @@ def perform(submission: Submission, write: Write, *, clock: Clock) -> Submission
 def _record_rejection(
     submission: Submission, write: Write, exc: UpstreamError, earlier: Progress, now: datetime
 ) -> None:
-    if earlier is Progress.UNKNOWN and (isinstance(exc, SessionEnded) or getattr(exc, "field", "") == Field.CAPTCHA):
+    if earlier is Progress.UNKNOWN and getattr(exc, "field", "") == Field.CAPTCHA:
         _record(submission, Progress.UNKNOWN, exc, now)  # our question was refused, not what was asked about
         return
     with locked(submission.flow) as flow:
@@ -151,6 +145,8 @@ def _record_rejection(
             submission.refresh_from_db()
             return
         state = write.reject(flow, submission, exc, now)
+        if earlier is Progress.UNKNOWN and isinstance(exc, SessionEnded) and flow.personal.get("password"):
+            state = Progress.UNKNOWN  # likewise; after another log-in it is asked again
         flow.save()
         _record(submission, state, exc, now)
 

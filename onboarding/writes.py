@@ -19,7 +19,7 @@ from onboarding.domain import attribution
 from onboarding.domain.flow import Channel, Identity, Notice, Outcome, Progress, Visitor
 from onboarding.domain.levels import to_json
 from onboarding.gateway import upstream, upstream_language
-from onboarding.models import Flow, Submission, SubmissionKind
+from onboarding.models import Flow, Submission, SubmissionKind, release_connection
 from onboarding.sealing import derive_handle
 from onboarding.upstream.client import Call
 from onboarding.upstream.codes import (
@@ -266,6 +266,7 @@ def level_payload(
 def _submit_level(submission: Submission) -> str:
     request = LevelApplication.model_validate(submission.payload["request"])
     call = _call(submission, token=Flow.objects.get(pk=submission.flow_id).personal.get("token", ""))
+    release_connection()
     if settings.KYC_BUSINESS_CODE:
         upstream().apply_business(request, settings.KYC_BUSINESS_CODE, call)
         return ""

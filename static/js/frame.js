@@ -34,7 +34,7 @@
 
   function tellStep() {
     const data = document.getElementById("step").dataset;
-    const now = [data.step, data.level, data.problem].join(" ");
+    const now = [data.step, data.level, data.problem, data.outcome].join(" ");
     if (now === told) return;
     told = now;
     if (data.customer && data.customer !== customer) {

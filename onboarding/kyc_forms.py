@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 from django.conf import settings
 from django.core.files.uploadedfile import UploadedFile
@@ -22,7 +22,7 @@ from django.utils.translation import gettext_lazy as _
 
 from onboarding.domain.levels import PICTURES, Element, Kind, applicable
 from onboarding.patterns import matches
-from onboarding.pictures import picture_type
+from onboarding.pictures import Picture, Refusal, prepare
 from onboarding.upstream.wire import DictionaryItem
 
 log = logging.getLogger("onboarding.kyc_forms")
@@ -47,6 +47,7 @@ class AskedElement:
     options: Sequence[DictionaryItem] = ()
     upload: Mapping[str, str] = field(default_factory=dict)  # {url, name} of a picture the upstream has
     file: UploadedFile[Any] | None = None
+    picture: Picture | None = None  # the clean copy of the file, once checked
 
     @property
     def id(self) -> str:
@@ -177,21 +178,31 @@ def _encode_document(asked: AskedElement) -> list[tuple[str, str]]:
 # -- Pictures ----------------------------------------------------------------------------------------------------------
 
 
+_REFUSALS: Mapping[Refusal, Promise] = {
+    Refusal.EMPTY: _("This file is empty. Choose the picture again."),
+    Refusal.NOT_AN_IMAGE: _("This file is not a picture that we can read. Use a photo as JPEG, PNG, WebP or HEIC."),
+    Refusal.WRONG_TYPE: _("This kind of file is not taken here. Use a photo as JPEG, PNG, WebP or HEIC."),
+    Refusal.DAMAGED: _("This picture is damaged, or was cut off on the way. Choose it again, or take a new one."),
+    Refusal.TOO_MANY_PIXELS: _("This picture has too many pixels. Take it again with a lower resolution."),
+}
+
+
 def _check_picture(asked: AskedElement) -> None:
     if asked.file is None:
         if not asked.upload:
             asked.errors[""] = _("Add this picture.")
         return
-    most = settings.UPLOAD_MAX_BYTES
-    if (asked.file.size or 0) > most:
+    size, most = asked.file.size or 0, settings.UPLOAD_MAX_BYTES
+    found = prepare(cast(BinaryIO, asked.file), size=size, most=most)
+    if isinstance(found, Picture):
+        asked.picture = found
+    elif found is Refusal.TOO_LARGE:
         asked.errors[""] = _("This picture is too large: %(size)s MB. The limit is %(most)d MB.") % {
-            "size": number_format((asked.file.size or 0) / 1048576, 1),
+            "size": number_format(size / 1048576, 1),
             "most": most // 1048576,
         }
-    elif not asked.file.size:
-        asked.errors[""] = _("This file is empty. Choose the picture again.")
-    elif picture_type(asked.file) is None:
-        asked.errors[""] = _("This file is not a picture that we can read. Use a photo as JPEG, PNG or WebP.")
+    else:
+        asked.errors[""] = _REFUSALS.get(found, _REFUSALS[Refusal.WRONG_TYPE])
 
 
 def _encode_picture(asked: AskedElement) -> list[tuple[str, str]]:

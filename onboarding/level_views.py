@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import BinaryIO, cast
+from io import BytesIO
 
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
@@ -13,7 +13,6 @@ from onboarding.domain.flow import Position, Step
 from onboarding.guards import see_other
 from onboarding.kyc_forms import AskedElement, LevelForm
 from onboarding.models import Flow
-from onboarding.pictures import picture_type
 
 
 def show_path(request: HttpRequest, here: Position, *, status: int = 200, errors: pages.Errors = ()) -> HttpResponse:
@@ -73,15 +72,15 @@ def answer_level(request: HttpRequest, flow: Flow, handle: str, here: Position) 
 
 
 def _pass_on(request: HttpRequest, flow: Flow, level: str, asked: AskedElement) -> Flow:
-    """One picture on to the upstream; a refusal stands at its asked."""
-    assert asked.file is not None  # noqa: S101 (new_pictures() gives no others)
+    """One picture on to the upstream; a refusal stands at its element."""
+    assert asked.picture is not None and asked.file is not None  # noqa: S101 (new_pictures() gives no others)
     try:
         flow = level_services.upload_picture(
             flow=flow,
             level=level,
             element=asked.element.code,
-            content=cast(BinaryIO, asked.file.file),
-            content_type=picture_type(asked.file) or "",
+            content=BytesIO(asked.picture.content),
+            content_type=asked.picture.content_type,
             shown_name=asked.file.name or "",
             visitor=visitor.read(request),
             now=timezone.now(),

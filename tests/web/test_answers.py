@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import re
+import struct
+import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
+import pillow_heif
 import pytest
 import requests
+from PIL import Image
 
 from onboarding.sandbox.server import Sandbox
 from tests.support import Customer, Server, fresh_email, fresh_phone, picture
@@ -547,3 +552,42 @@ def test_the_way_on_needs_a_session_when_it_carries_one(start_server: Callable[.
     assert shown.step == "done"
     assert "/continue/" not in shown.text
     assert "https://trading.example/sign-in" in shown.text
+
+
+def test_a_phones_heic_photo_arrives_as_a_clean_upright_jpeg(customer: Customer, sandbox: Sandbox) -> None:
+    pillow_heif.register_heif_opener()
+    photo = Image.new("RGB", (640, 480), "navy")
+    exif = Image.Exif()
+    exif[0x0110] = "Secret Model"
+    buffer = io.BytesIO()
+    photo.save(buffer, "HEIF", exif=exif.tobytes())
+    customer.register()
+    shown = customer.level(files={"el-proof_of_passpord": ("IMG_1.HEIC", buffer.getvalue(), "image/heic")})
+    assert shown.step == "done", shown.summary
+    url = sandbox.applications()[0]["body"]["elementList"][-1]["elementValue"]
+    kept = requests.get(url, timeout=10)
+    assert kept.headers["Content-Type"] == "image/jpeg"
+    assert b"Secret Model" not in kept.content
+    assert Image.open(io.BytesIO(kept.content)).size == (640, 480)
+
+
+def test_what_hides_in_or_behind_a_picture_does_not_arrive(customer: Customer, sandbox: Sandbox) -> None:
+    polyglot = picture(kind="JPEG") + b"PK\x03\x04<script>alert(1)</script>"
+    customer.register()
+    assert customer.level(files={"el-proof_of_passpord": ("a.jpg", polyglot, "image/jpeg")}).step == "done"
+    url = sandbox.applications()[0]["body"]["elementList"][-1]["elementValue"]
+    assert b"script" not in requests.get(url, timeout=10).content
+
+
+def test_a_picture_of_a_gigabyte_when_decoded_is_refused(customer: Customer) -> None:
+    rows = zlib.compress(b"\0" * (20_000 * 100 + 100), 9)
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", 20_000, 20_000, 8, 2, 0, 0, 0)
+    bomb = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+    customer.register()
+    shown = customer.level(files={"el-proof_of_passpord": ("bomb.png", bomb, "image/png")})
+    assert shown.status == 422
+    assert "too many pixels" in shown.summary[0]

@@ -7,6 +7,7 @@ logged once and skipped from then on: the upstream has the last word anyway. A t
 
 Where we are kinder than JavaScript: `\p{…}` and `\u{…}` mean what they say without the flag `u` too, since whoever
 wrote them meant it. Stricter: the flags `v` and `y` and modifiers other than `i` are not read (the pattern is skipped).
+Different: what a group took in an earlier round of a repetition can still be referred to.
 """
 
 from __future__ import annotations

@@ -21,20 +21,16 @@ from typing import Any, BinaryIO
 
 import pillow_heif
 import pypdf
-from django.core.files.uploadedfile import UploadedFile
-from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageOps
 from pypdf.generic import ArrayObject, DictionaryObject, IndirectObject
 
-PICTURE_TYPES: Mapping[str, str] = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp"}
-
 LONGEST_SIDE = 4096  # pixels of what is passed on
-MAX_PIXELS: Mapping[
-    str, int
-] = {  # of what is decoded, by format: the largest that phones send, and about 600 MB at most
+# Of what is decoded, by format: the largest that phones send, about 600 MB of memory at most.
+MAX_PIXELS: Mapping[str, int] = {
     "JPEG": 50_000_000,
     "PNG": 50_000_000,
     "HEIF": 50_000_000,
-    "WEBP": 25_000_000,  # its decoder keeps four copies; phones take no pictures in it
+    "WEBP": 25_000_000,  # its decoder keeps four copies, and no phone takes pictures in it
 }
 MAX_PAGES = 20  # of a document
 _MAX_SCANNED = 1_500_000_000  # pixels times scans of a progressive JPEG: about a second
@@ -312,15 +308,3 @@ def _name(found: DictionaryObject, key: str) -> str:
     if isinstance(value, IndirectObject):
         value = value.get_object()
     return value if isinstance(value, str) else ""
-
-
-def picture_type(file: UploadedFile[Any]) -> str | None:
-    """The content type of a JPEG, PNG or WebP picture by its content, never by its name; None for anything else."""
-    try:
-        with Image.open(file, formats=list(PICTURE_TYPES)) as picture:
-            picture.verify()
-            return PICTURE_TYPES[picture.format or ""]
-    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError, KeyError):
-        return None
-    finally:
-        file.seek(0)

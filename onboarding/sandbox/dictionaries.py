@@ -73,6 +73,12 @@ _PROVINCES: dict[str, tuple[tuple[str, str, str, str], ...]] = {
     "ES": (("ES_M", "Madrid", "马德里", "Madrid"), ("ES_B", "Barcelona", "巴塞罗那", "Barcelona")),
 }
 
+_CHOICES = (
+    ("first", "", "First choice", "第一项", "Primera opción"),
+    ("second", "", "Second choice", "第二项", "Segunda opción"),
+    ("third", "", "Third choice", "第三项", "Tercera opción"),
+)
+
 # parent -> (code, pattern, English, Chinese, Spanish)
 _LISTS: dict[str, tuple[tuple[str, str, str, str, str], ...]] = {
     "id_card_type": (
@@ -91,6 +97,15 @@ _LISTS: dict[str, tuple[tuple[str, str, str, str, str], ...]] = {
         ("technology", "", "Technology", "科技", "Tecnología"),
         ("manufacturing", "", "Manufacturing", "制造业", "Fabricación"),
     ),
+    # A select element's options stand under its own code.
+    "occupation": (
+        ("employed", "", "Employed", "受雇", "Empleado"),
+        ("self_employed", "", "Self-employed", "自雇", "Autónomo"),
+        ("student", "", "Student", "学生", "Estudiante"),
+        ("retired", "", "Retired", "退休", "Jubilado"),
+        ("other", "", "Other", "其他", "Otra"),
+    ),
+    **{f"select_{number:02}": _CHOICES for number in range(1, 61)},
     "phone_code": tuple((row[1], row[2], *row[3:6]) for row in _COUNTRIES if row[1]),
 }
 
@@ -106,7 +121,8 @@ def patterns_of_area(area: str) -> list[str]:
 
 
 def codes_of(parent: str) -> frozenset[str]:
-    return frozenset(item[0] for item in _LISTS[parent])
+    """The codes of a dictionary; none where nobody knows it."""
+    return frozenset(item[0] for item in _LISTS.get(parent, ()))
 
 
 def accepts_document(kind: str, number: str) -> bool:

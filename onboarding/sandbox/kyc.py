@@ -9,18 +9,21 @@ from __future__ import annotations
 import secrets
 from typing import Any
 
-from . import fields
-from .dictionaries import codes_of
+from . import asked, fields
+from .catalogue import chooses_company, paths_for
+from .dictionaries import COMPANY_COUNTRIES, codes_of
 from .elements import check_answers
-from .levels import Element, Path, paths_for
+from .levels import Element, Listing, Path
 from .messages import LANGUAGES
 from .protocol import Answer, Call, Failure, Fault
-from .state import Customer, LevelState, State
+from .state import Answers, Customer, LevelState, State
 
 OPEN, IN_REVIEW, PASSED, REJECTED = 0, 1, 2, 3
 REASON = "The photo of the document is blurred. Please take it again in good light."
 _REASON_ZH = "证件照片模糊，请在光线充足处重新拍摄。"
 BUSINESS_CODES = ("open_account", "cashin", "withdraw", "apply_credit_card", "API")
+# Which level's first submission a scenario rejects.
+_REJECTED_FIRST = {"rejected": "level_1", "secondrejected": "level_2", "enterpriserejected": "level_1"}
 _STATUS_NAMES = {OPEN: "Not verified", IN_REVIEW: "In review", PASSED: "Passed", REJECTED: "Rejected"}
 _APPLY_FIELDS = (
     "levelCode", "openAccountType", "elementList", "selectCountry", "selectCompanyType", "commitTag",
@@ -46,31 +49,38 @@ def check(call: Call, state: State) -> Answer:
     customer = call.owner()
     _business(call)
     fields.number(call.body, "openAccountType", 0, 1)
-    if not paths_for(customer.tags, customer.account_type):
+    if not _own(customer, state):
         # "Nothing is set up, so passed": a code on a success.
         return Answer(PASSED, params="CUSTOMER_API_0000602")
     result = summary(customer, state)
     return Answer(result, msg=reason(call.lang) if result == REJECTED else None)
 
 
-def find_level(call: Call, state: State) -> list[dict[str, Any]]:
-    """findAllLevelKyc: the paths of one level, or of all, with the values saved so far."""
+def find_level(call: Call, state: State) -> list[Any]:
+    """findAllLevelKyc: the paths of one level, or of all, with the values saved so far.
+
+    An account type that is given leaves out the levels of the other one.
+    """
     body = call.body
     allowed = ("levelCode", "lang", "customerNo", "openAccountType", "selectCountry", "selectCompanyType")
     fields.only(body, allowed)
     customer = call.owner()
-    wanted = fields.text(body, "levelCode")
     fields.locale(body)
+    if customer.recipient in state.asked:
+        level = fields.text(body, "levelCode", limit=asked.TEXT_LIMIT)
+        return asked.of_level(state.asked[customer.recipient], level)
+    wanted = fields.text(body, "levelCode")
+    if chooses_company(customer.tags, customer.account_type) and body.get("openAccountType") != 1:
+        raise Failure(fields.EMPTY)
     _account_type(body, customer)
-    fields.country(body, "selectCountry", required=False)
-    _company_type(body, required=False)
+    _company(body, customer, type_required=False)
     with state.lock:
-        paths = paths_for(customer.tags, customer.account_type)
+        paths = _known(customer, state) if body.get("openAccountType") is None else _own(customer, state)
         return [_path_json(path, customer, call.lang) for path in paths if wanted in ("", path.level)]
 
 
 def list_levels(call: Call, state: State) -> list[dict[str, Any]]:
-    """findAllBizKycList: one line per level with its status and the name of the level before it."""
+    """findAllBizKycList: one line per own level with its status and the name of the level before it."""
     fields.only(call.body, ("openAccountType",))
     customer = call.owner()
     _account_type(call.body, customer)
@@ -78,11 +88,11 @@ def list_levels(call: Call, state: State) -> list[dict[str, Any]]:
     rows: dict[str, dict[str, Any]] = {}
     previous: str | None = None
     with state.lock:
-        for path in paths_for(customer.tags, customer.account_type):
+        for path in _own(customer, state):
             if path.level in rows:
                 continue
             level = customer.levels.get(path.level, LevelState())
-            status = _status(level, state)
+            status = _status(customer, path.level, state)
             rows[path.level] = {
                 "levelCode": path.level,
                 "levelName": path.level_names[column],
@@ -103,21 +113,21 @@ def list_levels(call: Call, state: State) -> list[dict[str, Any]]:
 def summary(customer: Customer, state: State) -> int:
     """One number for all levels: rejected before in review before open; passed only when every level has."""
     with state.lock:
-        codes = {path.level for path in paths_for(customer.tags, customer.account_type)}
-        found = {_status(customer.levels.get(code, LevelState()), state) for code in codes}
+        codes = {path.level for path in _own(customer, state)}
+        found = {_status(customer, code, state) for code in codes}
     worst = next((status for status in (REJECTED, IN_REVIEW, OPEN) if status in found), None)
     if worst is not None:
         return worst
     return PASSED if found else OPEN
 
 
-def open_paths(customer: Customer, state: State, lang: str) -> list[dict[str, Any]]:
-    with state.lock:
-        return [
-            _path_json(path, customer, lang)
-            for path in paths_for(customer.tags, customer.account_type)
-            if _status(customer.levels.get(path.level, LevelState()), state) in (OPEN, REJECTED)
-        ]
+def listed(customer: Customer, state: State, lang: str) -> list[Any] | None:
+    """What the reply to the registration says of the levels: not always all of them, and not always all of one."""
+    if customer.recipient in state.asked:
+        return state.asked[customer.recipient]
+    paths = [path for path in _known(customer, state) if path.listing is not Listing.ABSENT]
+    bare = {"elementList": None}
+    return [_path_json(path, customer, lang) | (bare if path.listing is Listing.BARE else {}) for path in paths]
 
 
 def reason(lang: str) -> str:
@@ -126,21 +136,37 @@ def reason(lang: str) -> str:
 
 def _apply(call: Call, state: State) -> str:
     body, customer = call.body, call.owner()
+    if customer.recipient in state.asked:
+        return _apply_asked(call, state)
     level_code = fields.text(body, "levelCode", required=True, empty="CUSTOMER_API_0000615")
     _account_type(body, customer)
-    fields.country(body, "selectCountry", required=False)
-    company_type = _company_type(body, required=customer.account_type == 1)
     final = fields.flag(body, "commitTag", default=True)
     answers = _answers(body)
+    company_type = _company(body, customer, type_required=customer.account_type == 1)
     with state.lock:
         paths = _submittable(customer, level_code, state)
         path = _check_path(paths, fields.text(body, "pathCode"), answers, customer, state, final)
-        level = customer.levels.setdefault(level_code, LevelState())
-        level.values, level.path, level.company_type = answers, path.code, company_type
+        return _store(call, state, level_code, LevelState(answers, path.code, company_type), final=final)
+
+
+def _apply_asked(call: Call, state: State) -> str:
+    """For a level that a test made up: only the structure of the answers is looked at, and each submission kept."""
+    body = call.body
+    level_code = fields.text(body, "levelCode", limit=asked.TEXT_LIMIT)
+    final = fields.flag(body, "commitTag", default=True)
+    return _store(call, state, level_code, LevelState(_answers(body)), final=final)
+
+
+def _store(call: Call, state: State, code: str, handed_in: LevelState, *, final: bool) -> str:
+    """Keep what was handed in for a level; a draft changes nothing of its status."""
+    customer = call.owner()
+    with state.lock:
+        level = customer.levels.setdefault(code, LevelState())
+        level.values, level.path, level.company_type = handed_in.values, handed_in.path, handed_in.company_type
         if final:
             level.submissions += 1
             level.submitted_at = state.clock()
-            level.rejects = "rejected" in customer.tags and level_code == "level_1" and level.submissions == 1
+            level.rejects = level.submissions == 1 and _is_rejected_first(customer, code)
         proposal = f"K{secrets.randbelow(10**18):018}"
         _record(call, state, customer, proposal, final)
         if "kycdrop" in customer.tags and state.count("kycdrop", customer.number) == 1:
@@ -148,28 +174,31 @@ def _apply(call: Call, state: State) -> str:
         return proposal
 
 
+def _is_rejected_first(customer: Customer, code: str) -> bool:
+    tags = customer.tags if customer.account_type == 1 else customer.tags - {"enterpriserejected"}
+    return code in {_REJECTED_FIRST.get(tag) for tag in tags}
+
+
 def _submittable(customer: Customer, level_code: str, state: State) -> list[Path]:
     """The paths of a level that may be handed in now."""
-    everything = paths_for(customer.tags, customer.account_type)
+    everything = _own(customer, state)
     paths = [path for path in everything if path.level == level_code]
     if not paths:
         raise Failure("CUSTOMER_API_0000615" if everything else "CUSTOMER_API_0000602")
-    match _status(customer.levels.get(level_code, LevelState()), state):
-        case 1:
-            raise Failure("CUSTOMER_API_0000601")
-        case 2:
-            raise Failure("CUSTOMER_API_0000604")
+    status = _status(customer, level_code, state)
+    if status == IN_REVIEW:
+        raise Failure("CUSTOMER_API_0000601")
+    if status == PASSED:
+        raise Failure("CUSTOMER_API_0000604")
     for path in everything:
         if path.level == level_code:
             break
-        if _status(customer.levels.get(path.level, LevelState()), state) != PASSED:
+        if _status(customer, path.level, state) != PASSED:
             raise Failure("CUSTOMER_API_0000616")
     return paths
 
 
-def _check_path(
-    paths: list[Path], code: str, answers: dict[str, str], customer: Customer, state: State, final: bool
-) -> Path:
+def _check_path(paths: list[Path], code: str, answers: Answers, customer: Customer, state: State, final: bool) -> Path:
     """The path that the answers fit. Without a pathCode, as some clients send it, any path of the level will
     do.
     """
@@ -188,28 +217,44 @@ def _check_path(
     raise problem or Failure("CUSTOMER_API_0000615")
 
 
-def _status(level: LevelState, state: State) -> int:
-    if level.submitted_at is None:
-        return OPEN
+def _known(customer: Customer, state: State) -> tuple[Path, ...]:
+    """Every path that the upstream might tell this customer of."""
+    if customer.recipient in state.asked:
+        return asked.as_paths(state.asked[customer.recipient], customer.account_type)
+    return paths_for(customer.tags, customer.account_type)
+
+
+def _own(customer: Customer, state: State) -> tuple[Path, ...]:
+    """The paths of the customer's account type: only they are submitted and count for the status."""
+    return tuple(path for path in _known(customer, state) if path.account_type == customer.account_type)
+
+
+def _status(customer: Customer, code: str, state: State) -> int:
+    level = customer.levels.get(code)
+    if level is None or level.submitted_at is None:
+        # Where nothing is asked, nothing can be missing.
+        asks = any(path.elements for path in _own(customer, state) if path.level == code)
+        return OPEN if asks else PASSED
     if state.clock() < level.submitted_at + state.review_seconds:
         return IN_REVIEW
     return REJECTED if level.rejects else PASSED
 
 
-def _answers(body: dict[str, Any]) -> dict[str, str]:
+def _answers(body: dict[str, Any]) -> Answers:
+    """The values by element code, in the order sent; whether one may stand there twice is for the path to say."""
     items = body.get("elementList")
     if items is None:
         raise Failure(fields.EMPTY)
     if not isinstance(items, list):
         raise Failure(fields.ILLEGAL)
-    answers: dict[str, str] = {}
+    answers: Answers = {}
     for item in items:
         if not isinstance(item, dict) or set(item) != {"elementCode", "elementValue"}:
             raise Failure(fields.ILLEGAL)
         code, value = item["elementCode"], item["elementValue"]
-        if not isinstance(code, str) or not isinstance(value, str) or code in answers:
+        if not isinstance(code, str) or not isinstance(value, str):
             raise Failure(fields.ILLEGAL)
-        answers[code] = value
+        answers.setdefault(code, []).append(value)
     return answers
 
 
@@ -219,8 +264,14 @@ def _account_type(body: dict[str, Any], customer: Customer) -> None:
         raise Failure("CUSTOMER_API_0000603")
 
 
-def _company_type(body: dict[str, Any], *, required: bool) -> str | None:
-    value = fields.text(body, "selectCompanyType", required=required)
+def _company(body: dict[str, Any], customer: Customer, *, type_required: bool) -> str | None:
+    """The company type chosen, if any. Where the forms depend on it, it is required and so is the country."""
+    strict = chooses_company(customer.tags, customer.account_type)
+    if not strict:
+        fields.country(body, "selectCountry", required=False)
+    elif fields.text(body, "selectCountry", required=True) not in COMPANY_COUNTRIES:
+        raise Failure("CUSTOMER_API_0000624")
+    value = fields.text(body, "selectCompanyType", required=strict or type_required)
     if value and value not in codes_of("EnterpriseType"):
         raise Failure(fields.ILLEGAL)
     return value or None
@@ -237,7 +288,7 @@ def _record(call: Call, state: State, customer: Customer, proposal: str, final: 
             "customerNo": customer.number,
             "id": proposal,
             "service": call.biz_type.rpartition(".")[2],
-            "levelCode": call.body["levelCode"],
+            "levelCode": call.body.get("levelCode"),
             "draft": not final,
             "at": state.stamp(),
             "encrypted": call.encrypted,
@@ -250,18 +301,23 @@ def _record(call: Call, state: State, customer: Customer, proposal: str, final: 
 def _path_json(path: Path, customer: Customer, lang: str) -> dict[str, Any]:
     column = LANGUAGES.index(lang)
     level = customer.levels.get(path.level, LevelState())
-    saved = level.values if level.path in ("", path.code) else {}
+    is_mine = path.account_type == customer.account_type and level.path in ("", path.code)
+    saved = level.values if is_mine else {}
+    left = {code: iter(values) for code, values in saved.items()}
     return {
         "levelCode": path.level,
         "levelName": path.level_names[column],
-        "openAccountType": customer.account_type,
+        "openAccountType": path.account_type,
         "pathCode": path.code,
         "pathName": path.names[column],
-        "elementList": [_element_json(element, saved, column) for element in path.elements],
+        "elementList": [
+            _element_json(element, saved, next(left.get(element.code, iter(())), None), column)
+            for element in path.elements
+        ],
     }
 
 
-def _element_json(element: Element, saved: dict[str, str], column: int) -> dict[str, Any]:
+def _element_json(element: Element, saved: Answers, value: str | None, column: int) -> dict[str, Any]:
     kind = None
     if element.show == "inputGroup":
         kind = next((code for code in codes_of("id_card_type") if code in saved), None)
@@ -270,7 +326,7 @@ def _element_json(element: Element, saved: dict[str, str], column: int) -> dict[
         "elementName": element.names[column],
         "showType": element.show,
         "extend": element.extend,
-        "elementValue": saved.get(element.code),
+        "elementValue": value,
         "elementCodeInputGroup": kind,
-        "elementValueInputGroup": saved.get(kind) if kind else None,
+        "elementValueInputGroup": saved[kind][0] if kind else None,
     }

@@ -61,7 +61,7 @@ def register(call: Call, state: State) -> dict[str, Any]:
         if customer.in_review:
             raise Failure("CUSTOMER_API_00010001", data={"customerNo": customer.number})
         reply = customer_record(customer, state, call.lang)
-        reply["list"] = None if "nolist" in tags else kyc.open_paths(customer, state, call.lang)
+        reply["list"] = None if "nolist" in tags else kyc.listed(customer, state, call.lang)
         if "notoken" not in tags:
             reply["token"] = state.new_token(customer, valid="expired" not in tags)
         return reply

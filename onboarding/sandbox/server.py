@@ -12,7 +12,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
-from . import gateway, pages
+from . import asked, gateway, pages
 from .protocol import Fault, Reply, Request
 from .state import State
 from .web import Site
@@ -78,6 +78,15 @@ class Sandbox:
 
     def clear(self) -> None:
         self.state.clear()
+
+    def ask(self, recipient: str, entries: list[Any] | None) -> None:
+        """Ask whoever registers with this address or number ("+44 7400…") for exactly these entries.
+
+        For property tests: the entries go out as they are, nonsense included, and what comes back is checked for
+        its structure only.
+        """
+        with self.state.lock:
+            self.state.asked[asked.key(recipient)] = copy.deepcopy(entries)
 
     def inbox(self) -> list[dict[str, Any]]:
         return self._copy(self.state.inbox)

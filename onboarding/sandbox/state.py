@@ -23,6 +23,7 @@ SEND_WINDOW_SECONDS = 1800.0
 RATE_WINDOW_SECONDS = 60
 
 Key = tuple[str, ...]
+Answers = dict[str, list[str]]  # by element code; several values where a path asks for one code several times
 
 
 @dataclass
@@ -41,7 +42,7 @@ class Ticket:
 class LevelState:
     """What a customer has handed in for one level."""
 
-    values: dict[str, str] = field(default_factory=dict)
+    values: Answers = field(default_factory=dict)
     path: str = ""
     company_type: str | None = None
     submissions: int = 0
@@ -119,6 +120,7 @@ class State:
             self.customers: dict[str, Customer] = {}
             self.tokens: dict[str, Customer] = {}
             self.files: OrderedDict[str, StoredFile] = OrderedDict()
+            self.asked: dict[str, list[Any] | None] = {}
             self._counts: defaultdict[Key, int] = defaultdict(int)
             self._replies: OrderedDict[Key, tuple[float, Reply | InFlight]] = OrderedDict()
             self._rates: dict[str, tuple[int, int]] = {}

@@ -10,7 +10,7 @@ from email.message import Message
 from email.parser import BytesHeaderParser
 from typing import Any
 
-from .protocol import Call, Failure
+from .protocol import Call, Failure, Fault
 from .state import State, StoredFile
 
 ALLOWED = "jpg,jpeg,png,webp,gif,pdf"
@@ -24,11 +24,19 @@ def upload(call: Call, state: State) -> str:
     if not content or len(content) > MAX_BYTES:
         raise Failure("GATEWAY_CODE_104")
     found = _kind(content)
-    if found is None:
+    if found is None or _first_time("badfile", call, state):
         raise Failure("GATEWAY_CODE_103", params=ALLOWED)
     content_type, suffix = found
     name = state.add_file(StoredFile(content, content_type, call.owner().number), suffix)
+    if _first_time("filedrop", call, state):
+        call.fault = Fault.DROP
     return f"{call.request.base_url}/files/{name}"
+
+
+def _first_time(tag: str, call: Call, state: State) -> bool:
+    """Is this the scenario's first chance to act on this customer?"""
+    customer = call.owner()
+    return tag in customer.tags and state.count(tag, customer.number) == 1
 
 
 def _kind(content: bytes) -> tuple[str, str] | None:

@@ -828,15 +828,6 @@ def test_scenarios_that_shape_the_reply(up: Upstream, tag: str, check: Any) -> N
     assert check(up.register(f"ann+{tag}@example.org")["data"])
 
 
-def test_all_asks_for_every_kind_and_one_that_nobody_knows(up: Upstream) -> None:
-    (path,) = up.register("ann+all@example.org")["data"]["list"]
-    kinds = {element["showType"] for element in path["elementList"]}
-    assert kinds == {"input", "date", "inputGroup", "image", "face_photo", "select"}
-    answers = up.passport() | {"phone": "7400123456", "occupation": "Engineer"}
-    answers |= dict.fromkeys(("face_photo", "handheld_identity_card"), answers["proof_of_passpord"])
-    assert up.apply("level_1", answers)["code"] == "0"
-
-
 def test_badpattern_sends_patterns_nobody_should_run_blindly(up: Upstream) -> None:
     (path,) = up.register("ann+badpattern@example.org")["data"]["list"]
     patterns = {element["elementCode"]: element["extend"] for element in path["elementList"]}
@@ -886,12 +877,6 @@ def test_rejected_tells_the_reason_and_then_passes(up: Upstream, clock: Clock) -
     assert up.apply("level_1", answers)["code"] == "0"
     clock.skipped = 42
     assert up(f"{KYC}.checkKycApply", {"businessCode": "open_account"})["data"] == 2
-
-
-def test_enterprise_asks_for_all_five_company_forms(up: Upstream) -> None:
-    data = up.register("ann+enterprise@example.org", openAccountType=1)["data"]
-    codes = [element["elementCode"] for element in data["list"][0]["elementList"]]
-    assert len(codes) == 5 and all(code.startswith("company_") for code in codes)
 
 
 def test_weak_refuses_the_first_password_and_keeps_the_code_alive(up: Upstream) -> None:

@@ -40,7 +40,10 @@ class FlowAdmin(ReadOnly):
     list_display = ("reference", "partner", "channel", "account_type", "country", "outcome", "created_at")
     list_filter = ("outcome", "channel", "account_type", "partner")
     search_fields = ("reference__iexact", "customer_no__iexact")
-    exclude = ("personal", "handle_digest", "next_handle_digest", "previous_handle_digest", "landing_digest")
+    exclude = (
+        "personal", "handle_digest", "next_handle_digest", "previous_handle_digest", "landing_digest", "link_digest",
+        "second_digest",
+    )  # fmt: skip
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Flow]:
         return super().get_queryset(request).defer("personal")

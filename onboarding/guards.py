@@ -146,8 +146,8 @@ def left_flow(request: HttpRequest, handle: str) -> HttpResponse:
     return pages.problem(request, "expired", 410, left_url=reverse("answer", args=[handle, Step.VERIFY]))
 
 
-def see_other(handle: str) -> HttpResponse:
-    """On to the flow's current step, by GET."""
+def see_other(handle: str, name: str = "flow") -> HttpResponse:
+    """On to the flow's current step, or to its page of another name, by GET."""
     response = HttpResponse(status=303)
-    response["Location"] = reverse("flow", args=[handle])
+    response["Location"] = reverse(name, args=[handle])
     return response

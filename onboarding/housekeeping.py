@@ -95,6 +95,7 @@ def _wipe(row: Flow, now: datetime) -> None:
     row.handle_digest = f"purged-{row.pk}"
     row.next_handle_digest = row.previous_handle_digest = None
     row.landing_digest = f"purged-{row.pk}"
+    row.link_digest = row.link_until = row.link_used_at = row.second_digest = None
     row.delete_asked = False
     row.purged_at = now
     row.outcome = row.outcome or Outcome.DELETED

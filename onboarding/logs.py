@@ -1,15 +1,15 @@
-"""What every log line goes through: handles never reach a log."""
+"""What every log line goes through: handles, and links to another device, never reach a log."""
 
 from __future__ import annotations
 
 import logging
 import re
 
-_HANDLE_PATH = re.compile(r"/f/[^/\s\"'?]+")
+_HANDLE_PATH = re.compile(r"/([fh])/[^/\s\"'?]+")
 
 
 class MaskHandles(logging.Filter):
-    """Replaces the handle in any path below /f/, in the message, its arguments and a traceback alike."""
+    """Replaces the handle below /f/ and the secret below /h/, in the message, its arguments and a traceback alike."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         record.msg = mask(record.getMessage())
@@ -24,5 +24,5 @@ class MaskHandles(logging.Filter):
 
 
 def mask(text: str) -> str:
-    """The text with every flow's handle replaced."""
-    return _HANDLE_PATH.sub("/f/…", text)
+    """The text with every flow's handle and every link's secret replaced."""
+    return _HANDLE_PATH.sub(r"/\1/…", text)

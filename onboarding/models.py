@@ -103,6 +103,11 @@ class Flow(models.Model):
     previous_handle_digest = models.CharField(max_length=64, null=True, unique=True)
     replay_misses = models.PositiveSmallIntegerField(default=0)
     landing_digest = models.CharField(max_length=64, unique=True)  # one landing and one answer make one flow
+    # The newest link to another device, and the address that the other device has since it opened one.
+    link_digest = models.CharField(max_length=64, null=True, unique=True)
+    link_until = models.DateTimeField(null=True)
+    link_used_at = models.DateTimeField(null=True)
+    second_digest = models.CharField(max_length=64, null=True, unique=True)
 
     partner = models.CharField(max_length=60)
     language = models.CharField(max_length=12)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.contrib import admin
 from django.urls import path, re_path
 
-from onboarding import operations, start_views, views
+from onboarding import handover_views, operations, start_views, views
 
 _HANDLE = r"(?P<handle>[A-Za-z0-9_-]{22}\.[A-Za-z0-9_-]{43})"
 _STEP = r"(?P<step>identify|password|verify|path|level)"
@@ -16,9 +16,12 @@ urlpatterns = [
     re_path(rf"^f/{_HANDLE}/$", views.flow_page, name="flow"),
     re_path(rf"^f/{_HANDLE}/{_STEP}/$", views.answer, name="answer"),
     re_path(rf"^f/{_HANDLE}/resend/$", views.resend, name="resend"),
+    re_path(rf"^f/{_HANDLE}/upload/$", views.upload, {"step": "level"}, name="upload"),
     re_path(rf"^f/{_HANDLE}/delete/$", views.delete, name="delete"),
     re_path(rf"^f/{_HANDLE}/language/$", views.language, name="language"),
     re_path(rf"^f/{_HANDLE}/continue/$", views.go_on, name="continue"),
+    re_path(rf"^f/{_HANDLE}/handover/$", views.handover, name="handover"),
+    re_path(rf"^h/{_HANDLE.replace('handle', 'secret')}/$", handover_views.link, name="link"),
     # Steps that are only looked at have no address of their own either.
     re_path(rf"^f/{_HANDLE}/(?:status|done|problem)/$", views.elsewhere, name="elsewhere"),
     path("embed.js", operations.embed_script, name="embed"),

@@ -17,6 +17,7 @@ from babel import Locale
 from django.conf import settings
 
 from onboarding.domain.flow import AccountType
+from onboarding.domain.levels import COUNTRIES, DOCUMENT_KINDS
 from onboarding.gateway import upstream, upstream_language
 from onboarding.upstream.client import Call
 from onboarding.upstream.errors import UpstreamError
@@ -28,9 +29,12 @@ T = TypeVar("T")
 FRESH_SECONDS = 600.0
 RETRY_SECONDS = 15.0  # after a failure, before the upstream is asked again
 READ_TIMEOUT = 2.5  # seconds: a customer is waiting for the page
-DOCUMENT_KINDS = "id_card_type"
+COMPANY_COUNTRIES = "company countries"  # our own name for the countries in which companies may register
+NO_COUNTRY = "other"  # an item of the list of countries that is none (docs/upstream.md 2.5)
+MOST_DICTIONARIES = 100  # kept; their names come from the upstream's elements
 
 _kept: dict[tuple[str, str], tuple[float, object]] = {}  # (what, language) → (good until, value)
+_known: set[str] = set()  # dictionaries asked for by name
 _lock = threading.Lock()
 
 
@@ -66,6 +70,7 @@ def _refresh(
 def forget() -> None:
     """Empties the cache (tests, and operators' shells)."""
     _kept.clear()
+    _known.clear()
 
 
 def countries(lang: str) -> tuple[Country, ...]:
@@ -91,9 +96,21 @@ def company_countries() -> frozenset[str]:
     )
 
 
-def document_kinds(lang: str) -> tuple[DictionaryItem, ...]:
-    """The kinds of identity document, with the pattern of each kind's number."""
-    return _cached(DOCUMENT_KINDS, lang, lambda call: upstream().dictionary(DOCUMENT_KINDS, call), _builtin_documents)
+def options(dictionary: str, lang: str) -> tuple[DictionaryItem, ...]:
+    """The choices of a dictionary, by the upstream's name for it; none when it has no such list or cannot be asked."""
+    if dictionary in (COUNTRIES, COMPANY_COUNTRIES):
+        open_to = company_countries() if dictionary == COMPANY_COUNTRIES else frozenset[str]()
+        found = [item for item in countries(lang) if item.code != NO_COUNTRY and (not open_to or item.code in open_to)]
+        return tuple(DictionaryItem(item.code, item.name) for item in found)
+    if dictionary not in _known and len(_known) >= MOST_DICTIONARIES:
+        return ()
+    _known.add(dictionary)
+    fallback = _builtin_documents if dictionary == DOCUMENT_KINDS else _nothing
+    return _cached(dictionary, lang, lambda call: upstream().dictionary(dictionary, call), fallback)
+
+
+def _nothing(lang: str) -> tuple[DictionaryItem, ...]:
+    return ()
 
 
 def _builtin_countries(lang: str) -> tuple[Country, ...]:

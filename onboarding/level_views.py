@@ -1,91 +1,303 @@
-"""The steps after the registration: the choice of a path, and the level's form with its pictures."""
+"""The steps after the registration: the choice of a path, and the level's form with its files, part by part."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from io import BytesIO
+from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from onboarding import dictionaries, i18n, level_services, pages, services, visitor
+from onboarding import dictionaries, handover_views, i18n, level_services, pages, review_services, services, visitor
+from onboarding.company_forms import HEADINGS, ROWS, CompanyChoice, CompanyForm, without_row
 from onboarding.domain.flow import Position, Step
+from onboarding.domain.levels import (
+    COMPANY,
+    DECLARATION,
+    WHOLE,
+    Kind,
+    Level,
+    Path,
+    elements_of,
+    parts_of,
+    plain,
+    readable,
+)
 from onboarding.guards import see_other
-from onboarding.kyc_forms import AskedElement, LevelForm
+from onboarding.kinds import AskedElement
+from onboarding.kyc_forms import LevelForm
 from onboarding.models import Flow
+
+# -- The path ----------------------------------------------------------------------------------------------------------
 
 
 def show_path(request: HttpRequest, here: Position, *, status: int = 200, errors: pages.Errors = ()) -> HttpResponse:
-    level = here.level.code if here.level else ""
-    return pages.render(request, Step.PATH, {"position": here}, status=status, level=level, errors=errors)
+    level = _level(here)
+    paths = enumerate(level.paths, start=1)
+    context = {
+        "heading": pages.level_heading(here),
+        "paths": [(plain(path.code), readable(path.name, path.code) or str(number)) for number, path in paths],
+    }
+    return pages.render(request, Step.PATH, context, status=status, level=plain(level.code), errors=errors)
 
 
 def answer_path(request: HttpRequest, flow: Flow, handle: str, here: Position) -> HttpResponse:
-    chosen = request.POST.get("path", "")
-    if here.level is None or here.level.path(chosen) is None:
+    chosen = here.level.path(request.POST.get("path")) if here.level else None
+    if here.level is None or chosen is None:
         return show_path(request, here, status=422, errors=[("id_path_0", _("Choose one of the ways."))])
-    level_services.choose_path(flow=flow, level=here.level.code, path=chosen, now=timezone.now())
+    level_services.choose_path(flow=flow, level=here.level.code, path=chosen.code, now=timezone.now())
     return see_other(handle)
+
+
+# -- The form of a level, or of a part of it ---------------------------------------------------------------------------
+
+
+def at_part(flow: Flow, here: Position, part: str) -> Position | None:
+    """The position in a part that is answered already, to be looked at or changed; None for any other part."""
+    if here.level is None or part == here.part:
+        return here
+    return replace(here, part=part) if part in level_services.answered_parts(flow, here.level.code) else None
 
 
 def level_form(flow: Flow, here: Position, request: HttpRequest | None = None) -> LevelForm:
-    level = here.level.code if here.level else ""
-    return LevelForm(
-        here.path.elements if here.path else (),
-        documents=dictionaries.document_kinds(flow.language),
-        uploads=level_services.uploads_of(flow, level),
-        data=request.POST if request else level_services.draft_of(flow, level),
-        files=request.FILES if request else None,
-    )
+    level, path = _level(here), here.path or Path("", "", ())
+    data = request.POST if request else level_services.draft_of(flow, level.code, here.part) or None
+    options = partial(dictionaries.options, lang=flow.language)
+    if here.part == COMPANY:
+        return CompanyChoice(options=options, country=flow.country, data=data)
+    asked = elements_of(path, here.part)
+    uploads = level_services.uploads_of(flow, level.code)
+    files = request.FILES if request else None
+    if asked and asked[0].kind is Kind.COMPANY:
+        return CompanyForm(asked[0], options=options, uploads=uploads, data=data, files=files)
+    return LevelForm(asked, options=options, uploads=uploads, data=data, files=files)
+
+
+def _level(here: Position) -> Level:
+    if here.level is None:
+        raise services.StepOver
+    return here.level
 
 
 def show_level(
-    request: HttpRequest, flow: Flow, here: Position, form: LevelForm, *, status: int = 200, errors: pages.Errors = ()
-) -> HttpResponse:
-    level = here.level.code if here.level else ""
+    request: HttpRequest, flow: Flow, here: Position, form: LevelForm, *, status: int = 200,
+    errors: pages.Errors = (), saved: bool = False, focus: str = "",
+) -> HttpResponse:  # fmt: skip
+    level = _level(here)
+    parts = parts_of(level, here.path) if here.path else (COMPANY,)
     context = {
         "form": form,
-        "heading": pages.level_heading(here),
-        "reason": level_services.review_reason(flow),
-        "left": level_services.levels_left(flow),
+        "level": level,
+        "part": here.part,
+        "parts": _part_list(flow, here, parts) if len(parts) > 1 else None,
+        "first": here.part in (COMPANY, parts[0]),
+        "declaration": here.part == DECLARATION,
+        "answers": _all_answers(flow, here) if here.part == DECLARATION else (),
+        "final": here.part in (WHOLE, DECLARATION),
+        "heading": HEADINGS.get(here.part) or pages.level_heading(here),
+        "reason": review_services.review_reason(flow),
+        "comes_first": review_services.comes_first(flow, level.code),
+        "left": review_services.levels_left(flow),
+        "saved": saved,
+        "minutes_left": max(1, int((flow.expires_at - timezone.now()).total_seconds() // 60)),
+        "focus": focus,
     }
-    return pages.render(request, Step.LEVEL, context, status=status, level=level, errors=[*form.errors, *errors])
+    return pages.render(
+        request, Step.LEVEL, context, status=status, level=plain(level.code), errors=[*form.errors, *errors]
+    )
+
+
+def _part_list(flow: Flow, here: Position, parts: Sequence[str]) -> dict[str, Any]:
+    answered = level_services.answered_parts(flow, _level(here).code)
+    found = [
+        {"code": part, "name": HEADINGS.get(part, ""), "here": part == here.part, "answered": part in answered}
+        for part in parts
+    ]
+    return {"all": found, "number": parts.index(here.part) + 1}
+
+
+def _all_answers(flow: Flow, here: Position) -> list[dict[str, Any]]:
+    """Everything that was entered, for the last look at it."""
+    parts = parts_of(_level(here), here.path) if here.path else ()
+    forms = [(part, level_form(flow, replace(here, part=part))) for part in parts if part != DECLARATION]
+    return [
+        {"code": part, "name": HEADINGS.get(part, ""), "sections": [
+            (title, [(asked.label, asked.shown) for asked in elements if asked.shown])
+            for title, _row, elements in form.sections
+        ]}
+        for part, form in forms
+    ]  # fmt: skip
+
+
+# -- Its answer --------------------------------------------------------------------------------------------------------
 
 
 def answer_level(request: HttpRequest, flow: Flow, handle: str, here: Position) -> HttpResponse:
-    if here.level is None or here.path is None or request.POST.get("level", here.level.code) != here.level.code:
-        raise services.StepOver
+    """The answers, or one of the buttons that keep them and show the page in another way."""
+    here = _place(request, flow, here)
     form = level_form(flow, here, request)
-    form.check()
-    flow = level_services.keep_draft(flow=flow, level=here.level.code, draft=form.entered, now=timezone.now())
-    for asked in form.new_pictures():
-        flow = _pass_on(request, flow, here.level.code, asked)
+    button = next((name for name in request.POST if name.startswith(_BUTTONS)), "")
+    if button:
+        form.check_files()
+    else:
+        form.check()
+    flow = _keep(request, flow, here, form)
+    if button:
+        return _round_trip(request, flow, handle, here, form, button)
     if form.errors:
         return show_level(request, flow, here, form, status=422)
-    try:
-        level_services.submit_level(
-            flow=flow, level=here.level.code, path=here.path.code, answers=form.answers(), visitor=visitor.read(request)
-        )
-    except services.Rejected as exc:
-        return show_level(request, flow, here, form, status=422, errors=[("", i18n.refusal(exc.code, exc.field))])
-    return see_other(handle)
+    return _next(request, flow, handle, here, form)
+
+
+_BUTTONS = ("choose", "draft", "handover", "add-", "remove-")
+
+
+def _place(request: HttpRequest, flow: Flow, here: Position) -> Position:
+    """The part that was answered. Raises StepOver when it is not one that can be answered now."""
+    level = _level(here)
+    found = at_part(flow, here, request.POST.get("part", here.part))
+    if found is None or here.must_fetch or plain(request.POST.get("level", level.code)) != plain(level.code):
+        raise services.StepOver
+    return found
+
+
+def _keep(request: HttpRequest, flow: Flow, here: Position, form: LevelForm) -> Flow:
+    """Nothing entered is lost: the answers stay with us, right or wrong, and good files go to the upstream at once."""
+    level = _level(here).code
+    flow = level_services.keep_draft(flow=flow, level=level, part=here.part, draft=form.entered, now=timezone.now())
+    for asked in form.new_files():
+        flow = _pass_on(request, flow, level, asked)
+    return flow
 
 
 def _pass_on(request: HttpRequest, flow: Flow, level: str, asked: AskedElement) -> Flow:
-    """One picture on to the upstream; a refusal stands at its element."""
-    assert asked.picture is not None and asked.file is not None  # noqa: S101 (new_pictures() gives no others)
+    """One file on to the upstream; a refusal stands at its element."""
+    assert asked.picture is not None and asked.file is not None  # noqa: S101 (new_files() gives no others)
+    key = asked.name.removeprefix("el-")
     try:
-        flow = level_services.upload_picture(
+        flow = level_services.upload_file(
             flow=flow,
             level=level,
-            element=asked.element.code,
+            key=key,
             content=BytesIO(asked.picture.content),
             content_type=asked.picture.content_type,
             shown_name=asked.file.name or "",
             visitor=visitor.read(request),
             now=timezone.now(),
         )
-        asked.upload = level_services.uploads_of(flow, level)[asked.element.code]
+        asked.upload = level_services.uploads_of(flow, level)[key]
     except services.Rejected as exc:
         asked.errors[""] = i18n.refusal(exc.code, exc.field)
     return flow
+
+
+def _round_trip(
+    request: HttpRequest, flow: Flow, handle: str, here: Position, form: LevelForm, button: str
+) -> HttpResponse:
+    """Everything is kept, nothing is sent on yet."""
+    if button == "handover":
+        return handover_views.begin(request, flow, handle)
+    status = 422 if form.errors else 200
+    if button == "draft" and here.path:
+        save_draft(request, flow, here)
+        return show_level(request, flow, here, form, status=status, saved=True)
+    if isinstance(form, CompanyForm) and form.has_people and not form.errors:
+        return _change_people(request, flow, here, form, button)
+    return show_level(request, flow, here, form, status=status)
+
+
+def _change_people(request: HttpRequest, flow: Flow, here: Position, form: CompanyForm, button: str) -> HttpResponse:
+    """One person more, or one less: whoever came behind moves up."""
+    level = _level(here).code
+    draft, uploads, people = form.entered, level_services.uploads_of(flow, level), form.people
+    number = button.rpartition("-")[2]
+    if button.startswith("add-") and form.may_add:
+        people += 1
+    elif button.startswith("remove-") and number.isdecimal() and people > 1:
+        draft = without_row(form.code, int(number), draft)
+        uploads = without_row(form.code, int(number), uploads, prefix="")
+        people -= 1
+    draft[ROWS] = str(people)
+    flow = level_services.keep_draft(
+        flow=flow, level=level, part=here.part, draft=draft, uploads=uploads, now=timezone.now()
+    )
+    changed = level_form(flow, here)
+    added = people > form.people
+    focus = changed.asked_elements[form.first_of(people - 1)].id if added else ""
+    return show_level(request, flow, here, changed, focus=focus)
+
+
+def _next(request: HttpRequest, flow: Flow, handle: str, here: Position, form: LevelForm) -> HttpResponse:
+    """On from a part that is right; the last one hands everything in."""
+    level = _level(here)
+    if isinstance(form, CompanyChoice):
+        country, company_type = form.chosen
+        level_services.choose_company(
+            flow=flow, level=level.code, country=country, company_type=company_type, now=timezone.now()
+        )
+        return see_other(handle)
+    if here.part == WHOLE:
+        return _submit(request, flow, handle, here, form, form.answers())
+    if here.part != DECLARATION:
+        flow = level_services.answer_part(flow=flow, level=level.code, part=here.part, now=timezone.now())
+        save_draft(request, flow, here)
+        return see_other(handle)
+    if "declare" not in request.POST:
+        text = _("Confirm this before you send.")
+        return show_level(request, flow, here, form, status=422, errors=[("id_declare", text)])
+    answers: list[tuple[str, str]] = []
+    for place, other in _other_parts(flow, here):
+        if not other.check():
+            return show_level(request, flow, place, other, status=422)
+        answers += other.answers()
+    return _submit(request, flow, handle, here, form, answers)
+
+
+def _other_parts(flow: Flow, here: Position) -> list[tuple[Position, LevelForm]]:
+    """The parts with elements, filled with what was kept of them."""
+    parts = parts_of(_level(here), here.path) if here.path else ()
+    places = [replace(here, part=part) for part in parts if part not in (COMPANY, DECLARATION)]
+    return [(place, level_form(flow, place)) for place in places]
+
+
+def save_draft(request: HttpRequest, flow: Flow, here: Position) -> None:
+    """What is right so far, of every part, to the upstream: it can be gone on with after another sign-in too."""
+    answers = []
+    for _place, form in _other_parts(flow, here):
+        form.check()
+        answers += form.answers()
+    path = here.path.code if here.path else ""
+    level_services.save_draft(flow=flow, level=_level(here), path=path, answers=answers, visitor=visitor.read(request))
+
+
+def _submit(
+    request: HttpRequest, flow: Flow, handle: str, here: Position, form: LevelForm, answers: list[tuple[str, str]]
+) -> HttpResponse:
+    path = here.path.code if here.path else ""
+    try:
+        level_services.submit_level(
+            flow=flow, level=_level(here), path=path, answers=answers, visitor=visitor.read(request)
+        )
+    except services.Rejected as exc:
+        return show_level(request, flow, here, form, status=422, errors=[("", i18n.refusal(exc.code, exc.field))])
+    return see_other(handle)
+
+
+# -- One file by itself ------------------------------------------------------------------------------------------------
+
+
+def take_file(request: HttpRequest, flow: Flow, here: Position) -> HttpResponse:
+    """One file, sent by a script as soon as it was chosen; answered by the element it belongs to."""
+    here = _place(request, flow, here)
+    asked = level_form(flow, here, request).find(request.POST.get("field", ""))
+    if here.step is not Step.LEVEL or asked is None or asked.file is None:
+        raise services.StepOver
+    asked.upload = level_services.uploads_of(flow, _level(here).code).get(asked.name.removeprefix("el-"), {})
+    asked.rule.check(asked)
+    if not asked.errors:
+        _pass_on(request, flow, _level(here).code, asked)
+    return pages.element(request, asked.template, {"asked": asked}, status=422 if asked.errors else 200)

@@ -16,8 +16,9 @@ from django.utils import translation
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 
-from onboarding import embedding, i18n
+from onboarding import embedding, handover_services, i18n
 from onboarding.domain.flow import Channel, Outcome, Position, Step
+from onboarding.domain.levels import readable
 from onboarding.domain.partner import DEFAULT, Partner
 from onboarding.gateway import upstream_language
 from onboarding.landing import Landing
@@ -42,6 +43,7 @@ HTMX_CONFIG = json.dumps(
 
 
 BUILT_IN = Partner(DEFAULT)
+OF_A_CUSTOMER = (Step.PATH, Step.LEVEL, Step.HANDOVER)  # steps that say whose account it is
 
 
 @dataclass(frozen=True)
@@ -79,8 +81,9 @@ def render(
     errors: Errors = (),
     level: str = "",
     retry_after: int | None = None,
+    address: str = "",
 ) -> HttpResponse:
-    """The step as a whole page, or as the fragment that htmx asked for."""
+    """The step as a whole page, or as the fragment that htmx asked for. `address`: its own, if not the flow's."""
     page = of(request)
     language = translation.get_language() or settings.LANGUAGE_CODE
     errors = list(errors)
@@ -93,8 +96,9 @@ def render(
         "page": page,
         "flow": page.flow,
         "reference": page.flow.reference if page.flow else "",
-        "account": masked_identifier(page.flow) if page.flow and step in (Step.PATH, Step.LEVEL) else "",
+        "account": masked_identifier(page.flow) if page.flow and step in OF_A_CUSTOMER else "",
         "flow_url": reverse("flow", args=[page.handle]) if page.handle else "",
+        "handover": page.flow is not None and handover_services.is_offered(page.flow, page.handle, step),
         "start_url": start_url(page),
         "languages": i18n.choices(),
         "errors": errors,
@@ -113,13 +117,17 @@ def render(
     response["Content-Language"] = language
     response["Vary"] = "HX-Request, Accept-Language"
     if values["fragment"] and page.handle:
-        response["HX-Replace-Url" if "/f/" in request.headers.get("HX-Current-URL", "") else "HX-Push-Url"] = values[
-            "flow_url"
-        ]
+        name = "HX-Replace-Url" if "/f/" in request.headers.get("HX-Current-URL", "") else "HX-Push-Url"
+        response[name] = address or values["flow_url"]
     if retry_after is not None:
         response["Retry-After"] = str(retry_after)
     ANSWERS.labels(step.value, str(status)).inc()
     return response
+
+
+def element(request: HttpRequest, template: str, context: Mapping[str, Any], *, status: int) -> HttpResponse:
+    """One element of a form by itself, as it stands on its page."""
+    return HttpResponse(render_to_string(template, dict(context), request), status=status)
 
 
 def _by_field(errors: Errors) -> dict[str, str]:
@@ -149,13 +157,17 @@ def start_url(page: Page) -> str:
     """Where the customer can start again, with language, country and attribution kept."""
     landing = page.landing
     if landing is None and page.flow is not None:
-        flow = page.flow
-        landing = Landing(
-            partner=flow.partner, nonce="", language=flow.language, country=flow.country, agent=flow.agent,
-            account_type=flow.account_type, attribution=flow.attribution,
-        )  # fmt: skip
+        landing = landing_of(page.flow)
     path = landing_path(page.partner)
     return f"{path}?{landing.query()}" if landing and landing.query() else path
+
+
+def landing_of(flow: Flow) -> Landing:
+    """How the customer of this flow came in, for another start."""
+    return Landing(
+        partner=flow.partner, nonce="", language=flow.language, country=flow.country, agent=flow.agent,
+        account_type=flow.account_type, attribution=flow.attribution,
+    )  # fmt: skip
 
 
 def landing_path(partner: Partner) -> str:
@@ -174,7 +186,7 @@ def progress(step: Step) -> list[dict[str, Any]]:
         (_("Contact"), (Step.IDENTIFY,)),
         *(((_("Password"), (Step.PASSWORD,)),) if settings.PASSWORD_STEP != "off" else ()),  # noqa: S105
         (_("Code"), (Step.VERIFY, Step.STATUS)),
-        (_("Your details"), (Step.PATH, Step.LEVEL)),
+        (_("Your details"), (Step.PATH, Step.LEVEL, Step.HANDOVER)),
         (_("Done"), (Step.DONE,)),
     )
     here = next((i for i, (_name, steps) in enumerate(parts) if step in steps), -1)
@@ -202,4 +214,4 @@ def masked_identifier(flow: Flow) -> str:
 
 
 def level_heading(position: Position) -> str:
-    return position.level.name if position.level and position.level.name else _("Your details")
+    return (readable(position.level.name) if position.level else "") or _("Your details")

@@ -91,7 +91,8 @@ def find_flow(handle: str) -> Flow | None:
     digest = handle_digest(handle)
     if digest is None:
         return None
-    return Flow.objects.filter(Q(handle_digest=digest) | Q(next_handle_digest=digest), purged_at=None).first()
+    known = Q(handle_digest=digest) | Q(next_handle_digest=digest) | Q(second_digest=digest)
+    return Flow.objects.filter(known, purged_at=None).first()
 
 
 def find_left_flow(handle: str) -> Flow | None:
@@ -105,8 +106,9 @@ def home_of(flow: Flow, handle: str) -> str:
 
     The address that a code leads to counts from the moment its answer is open until it is refused; then the flow's own
     address counts again. (After a key rotation that one cannot be derived any more; the other goes on then.)
+    The other device of a customer who goes on with two has an address of its own.
     """
-    if handle_digest(handle) == flow.handle_digest:
+    if handle_digest(handle) in (flow.handle_digest, flow.second_digest):
         return handle
     submission = find(flow, SubmissionKind.REGISTER)
     own = derive_handle("landing", flow.landing_digest)
@@ -130,6 +132,7 @@ def state_of(flow: Flow) -> FlowState:
         levels=flow.levels,
         submitted={s.level: s.progress for s in submissions if s.kind == SubmissionKind.LEVEL},
         paths=flow.personal.get("paths") or {},
+        answered={code: frozenset(parts) for code, parts in (flow.personal.get("answered") or {}).items()},
         can_submit=bool(flow.personal.get("token")),
     )
 
@@ -382,3 +385,12 @@ def ensure_token(flow: Flow) -> None:
     with locked(flow) as row:
         row.personal = {**row.personal, "token": login.token}
         row.save()
+
+
+def renew_token(flow: Flow) -> str:
+    """The session of another log-in after the first one ended; "" when we cannot log in."""
+    with locked(flow) as row:
+        row.personal = {**row.personal, "token": ""}
+        row.save()
+    ensure_token(flow)
+    return str(Flow.objects.get(pk=flow.pk).personal.get("token", ""))

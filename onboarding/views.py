@@ -16,11 +16,13 @@ from django.utils import timezone, translation
 from django.utils.translation import ngettext
 
 from onboarding import (
+    handover_views,
     housekeeping,
     i18n,
     level_services,
     level_views,
     pages,
+    review_services,
     services,
     start_views,
     visitor,
@@ -53,7 +55,7 @@ def _current_step(request: HttpRequest, *, status: int) -> HttpResponse:
     if flow is None:
         return left_flow(request, page.handle)
     pages.set_page(request, flow=flow)
-    return _show(request, flow, services.position(flow), status=status)
+    return _show(request, *_fetched(request, flow, services.position(flow)), status=status)
 
 
 @flow_view
@@ -72,12 +74,23 @@ def flow_page(request: HttpRequest, flow: Flow, handle: str) -> HttpResponse:
         flow = pages.set_page(request, flow=again).flow or again
         here = services.position(flow)
     if here.step is Step.DONE:
-        flow = pages.set_page(request, flow=level_services.look_at_review(flow=flow, now=timezone.now())).flow or flow
+        flow = pages.set_page(request, flow=review_services.look_at_review(flow=flow, now=timezone.now())).flow or flow
         here = services.position(flow)
+    flow, here = _fetched(request, flow, here)
+    here = level_views.at_part(flow, here, request.GET.get("part", here.part)) or here
     change = request.GET.get("change", "")
     if change in settings.CHANNELS and here.step in (Step.PASSWORD, Step.VERIFY, Step.IDENTIFY):
         return start_views.show_identify(request, _known(flow) | {"channel": change})
     return _show(request, flow, here)
+
+
+def _fetched(request: HttpRequest, flow: Flow, here: Position) -> tuple[Flow, Position]:
+    """The position once the upstream has said what the level asks for."""
+    while here.level is not None and here.must_fetch:
+        flow = review_services.fetch_level(flow=flow, level=here.level, now=timezone.now())
+        flow = pages.set_page(request, flow=flow).flow or flow
+        here = services.position(flow)
+    return flow, here
 
 
 def _known(flow: Flow) -> dict[str, str]:
@@ -107,7 +120,7 @@ def _show(request: HttpRequest, flow: Flow, here: Position, *, status: int = 200
         case Step.LEVEL:
             return level_views.show_level(request, flow, here, level_views.level_form(flow, here), status=status)
         case Step.STATUS:
-            return pages.render(request, Step.STATUS, {"refresh": 4}, status=status)
+            return pages.render(request, Step.STATUS, {"refresh": 4, "waits": "status"}, status=status)
         case Step.DONE:
             return _done(request, flow, status=status)
         case _:
@@ -222,7 +235,8 @@ def _done(request: HttpRequest, flow: Flow, *, status: int = 200) -> HttpRespons
         "unfinished": not flow.outcome,  # the upstream wants more, but we hold no session to give it with
         "customer_no": flow.customer_no,
         "levels": bool(flow.levels),
-        "continue_url": reverse("continue", args=[pages.of(request).handle]) if level_services.may_go_on(flow) else "",
+        "waits": flow.outcome if flow.outcome == Outcome.IN_REVIEW else "",
+        "continue_url": reverse("continue", args=[pages.of(request).handle]) if review_services.may_go_on(flow) else "",
     }
     return pages.render(request, Step.DONE, context, status=status)
 
@@ -230,10 +244,10 @@ def _done(request: HttpRequest, flow: Flow, *, status: int = 200) -> HttpRespons
 @flow_view
 def go_on(request: HttpRequest, flow: Flow, handle: str) -> HttpResponse:
     """On to the trading platform. The session token is put into the address here and stands in no page of ours."""
-    if services.position(flow).step is not Step.DONE or not level_services.may_go_on(flow):
+    if services.position(flow).step is not Step.DONE or not review_services.may_go_on(flow):
         raise services.StepOver
     response = HttpResponse(status=303)
-    response["Location"] = level_services.continue_address(flow)
+    response["Location"] = review_services.continue_address(flow)
     response["Referrer-Policy"] = "no-referrer"
     return response
 
@@ -258,8 +272,18 @@ def language(request: HttpRequest, flow: Flow, handle: str) -> HttpResponse:
     chosen = i18n.supported(request.POST.get("lang", ""))
     if chosen:
         flow = services.set_language(flow=flow, language=chosen, now=timezone.now())
-        level_services.translate_levels(flow=flow, now=timezone.now())
-    return see_other(handle)
+        review_services.translate_levels(flow=flow, now=timezone.now())
+    return see_other(handle, "handover" if "handover" in request.POST else "flow")
+
+
+handover = flow_view(handover_views.handover)
+
+
+@flow_view
+@posted
+def upload(request: HttpRequest, flow: Flow, handle: str, step: str) -> HttpResponse:
+    """One file of the level, sent by a script as soon as it was chosen."""
+    return level_views.take_file(request, flow, services.position(flow))
 
 
 @flow_view

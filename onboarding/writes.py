@@ -17,7 +17,7 @@ from django.conf import settings
 
 from onboarding.domain import attribution
 from onboarding.domain.flow import Channel, Identity, Notice, Outcome, Progress, Visitor
-from onboarding.domain.levels import to_json
+from onboarding.domain.levels import Level, to_json
 from onboarding.gateway import upstream, upstream_language
 from onboarding.models import Flow, Submission, SubmissionKind, release_connection
 from onboarding.sealing import derive_handle
@@ -206,7 +206,7 @@ def _accept_registration(flow: Flow, submission: Submission, answer: Registratio
     }
     if answer.in_review:
         flow.outcome = Outcome.IN_REVIEW
-    elif not any(path.elements for level in asked for path in level.paths):
+    elif not asked:
         flow.outcome = Outcome.REGISTERED
     flow.touch(now)
     submission.payload = {}  # code, ticket and password digest have done their work
@@ -250,22 +250,45 @@ _NOTICES: Mapping[str, Callable[[Flow], Notice]] = {
 # -- Levels ------------------------------------------------------------------------------------------------------------
 
 
-def level_payload(
-    flow: Flow, level: str, path: str, answers: list[tuple[str, str]], visitor: Visitor
-) -> dict[str, Any]:
-    """The body of a level: element codes and values as the upstream encodes them, in the order asked."""
-    request = LevelApplication(
-        level_code=level,
+def level_application(
+    flow: Flow, level: Level, path: str, answers: list[tuple[str, str]], *, draft: bool = False
+) -> LevelApplication:
+    """The body of a level: element codes and values as the upstream encodes them, in the order asked.
+
+    A company says where and of which type it is, and whether this is a draft; for others these are left out.
+    """
+    country, company_type = company_of(flow, level.code)
+    return LevelApplication(
+        level_code=level.code,
         path_code=path or None,
-        open_account_type=flow.identity.account_type.number,
+        open_account_type=level.account_type,
         elements=tuple(ElementAnswer(element_code=code, element_value=value) for code, value in answers),
+        select_country=country or None,
+        select_company_type=company_type or None,
+        commit_tag=not draft if draft or level.is_company else None,
     )
-    return _payload(request, flow, visitor)
+
+
+def company_of(flow: Flow, level: str) -> tuple[str, str]:
+    """(country, type) that the customer chose for the company on this level."""
+    chosen = (flow.personal.get("companies") or {}).get(level) or ("", "")
+    return str(chosen[0]), str(chosen[1])
+
+
+def level_payload(
+    flow: Flow, level: Level, path: str, answers: list[tuple[str, str]], visitor: Visitor
+) -> dict[str, Any]:
+    return _payload(level_application(flow, level, path, answers), flow, visitor)
 
 
 def _submit_level(submission: Submission) -> str:
     request = LevelApplication.model_validate(submission.payload["request"])
     call = _call(submission, token=Flow.objects.get(pk=submission.flow_id).personal.get("token", ""))
+    return apply(request, call)
+
+
+def apply(request: LevelApplication, call: Call) -> str:
+    """Hands a level in, or a draft of it, in the configured way; gives the proposal's number where there is one."""
     release_connection()
     if settings.KYC_BUSINESS_CODE:
         upstream().apply_business(request, settings.KYC_BUSINESS_CODE, call)
@@ -279,7 +302,7 @@ def _accept_level(flow: Flow, submission: Submission, _proposal: str, now: datet
     accepted = set(
         flow.submissions.filter(kind=SubmissionKind.LEVEL, state=Progress.ACCEPTED).values_list("level", flat=True)
     ) | {submission.level}
-    if all(level.code in accepted or not any(path.elements for path in level.paths) for level in flow.levels):
+    if all(level.code in accepted or (level.known and not level.has_elements) for level in flow.levels):
         flow.outcome = Outcome.IN_REVIEW
     flow.touch(now)
 

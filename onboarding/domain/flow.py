@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from onboarding.domain.levels import Level, Path
+from onboarding.domain.levels import COMPANY, Level, Path, parts_of
 
 
 class Step(StrEnum):
@@ -23,6 +23,7 @@ class Step(StrEnum):
     LEVEL = "level"
     STATUS = "status"
     DONE = "done"
+    HANDOVER = "handover"  # beside the way: asked for by the customer, never given by current()
     PROBLEM = "problem"
 
 
@@ -141,16 +142,22 @@ class FlowState:
     levels: tuple[Level, ...] = ()
     submitted: Mapping[str, Progress] = field(default_factory=dict)  # by level code
     paths: Mapping[str, str] = field(default_factory=dict)  # chosen path by level code
+    answered: Mapping[str, frozenset[str]] = field(default_factory=dict)  # parts by level code
     can_submit: bool = True  # we hold what the upstream wants to see before it takes a level
 
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Where a customer is."""
+    """Where a customer is. On the step `level` without path and part, the level's elements must be fetched first."""
 
     step: Step
     level: Level | None = None
     path: Path | None = None
+    part: str = ""  # of the level, each a screen of its own
+
+    @property
+    def must_fetch(self) -> bool:
+        return self.step is Step.LEVEL and self.path is None and not self.part
 
 
 def current(state: FlowState) -> Position:
@@ -173,9 +180,22 @@ def _after_registration(state: FlowState) -> Position:
         progress = state.submitted.get(level.code)
         if progress is not None and progress.is_pending:
             return Position(Step.STATUS, level)
-        path = level.path(state.paths.get(level.code, ""))
-        return Position(Step.LEVEL, level, path) if path else Position(Step.PATH, level)
+        return _inside(level, state)
     return Position(Step.DONE)
+
+
+def _inside(level: Level, state: FlowState) -> Position:
+    """The first part of the level that is not answered; the last one sends everything."""
+    answered = state.answered.get(level.code, frozenset())
+    if level.is_company and COMPANY not in answered:
+        return Position(Step.LEVEL, level, level.path(None), COMPANY)
+    if not level.known:
+        return Position(Step.LEVEL, level)
+    path = level.path(state.paths.get(level.code))
+    if path is None:
+        return Position(Step.PATH, level)
+    parts = parts_of(level, path)
+    return Position(Step.LEVEL, level, path, next((part for part in parts if part not in answered), parts[-1]))
 
 
 def open_levels(state: FlowState) -> tuple[Level, ...]:
@@ -185,8 +205,13 @@ def open_levels(state: FlowState) -> tuple[Level, ...]:
     return tuple(
         level
         for level in state.levels
-        if state.submitted.get(level.code) is not Progress.ACCEPTED and any(path.elements for path in level.paths)
+        if state.submitted.get(level.code) is not Progress.ACCEPTED and (level.has_elements or not level.known)
     )
+
+
+def may_hand_over(step: Step, outcome: Outcome) -> bool:
+    """Whether another device is of use: the account is open, and something is still to be done or waited for."""
+    return step in (Step.PATH, Step.LEVEL, Step.STATUS) or (step is Step.DONE and outcome is Outcome.IN_REVIEW)
 
 
 def expires_at(*, created: datetime, touched: datetime, idle: timedelta, longest: timedelta) -> datetime:

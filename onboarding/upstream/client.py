@@ -23,6 +23,7 @@ from .wire import (
     DictionaryItem,
     FindLevelsRequest,
     LevelApplication,
+    LevelStatus,
     Login,
     LoginRequest,
     RegisterRequest,
@@ -158,6 +159,16 @@ class UpstreamClient:
             lambda answer: reading.levels(
                 reading.items(answer.data), request.open_account_type, request.level_code or ""
             ),
+        )
+
+    def level_statuses(self, open_account_type: int, call: Call) -> tuple[LevelStatus, ...]:
+        """Every level of the customer, in the upstream's order, with how it stands (findAllBizKycList)."""
+        return self._sender.post(
+            "level_statuses",
+            f"{_KYC}.findAllBizKycList",
+            {"openAccountType": open_account_type},
+            call,
+            lambda answer: reading.level_statuses(answer.data),
         )
 
     def apply_level(self, request: LevelApplication, call: Call) -> str:

@@ -50,6 +50,7 @@ PASSED_CODES = frozenset({"CUSTOMER_API_0000604", "CUSTOMER_API_0000608"})
 AGENT_CODES = frozenset({"CUSTOMER_API_0000901", "CUSTOMER_API_0000902", "CUSTOMER_API_0000903"})
 # Definitely not done, and not the customer's fault: the same request may be accepted later.
 LATER_CODES = frozenset({"CUSTOMER_API_0000005", "CUSTOMER_API_0000108", "CUSTOMER_API_0000613"})
+LEVEL_ORDER = "CUSTOMER_API_0000616"  # another level must pass first
 REJECTED_CODES = frozenset({"CUSTOMER_API_0000606", "CUSTOMER_API_0000610"})
 
 _GATEWAY: Mapping[str, Verdict | Field] = {

@@ -15,7 +15,7 @@ from onboarding.domain.levels import Element, Kind, Level, Path, group
 
 from .codes import IN_REVIEW_CODES, MANUAL_REVIEW, NO_LEVELS_SET_UP, PASSED_CODES, REJECTED_CODES
 from .errors import Envelope
-from .wire import Country, DictionaryItem, Login, Registration, Review, ReviewStatus, phone_area
+from .wire import Country, DictionaryItem, LevelStatus, Login, Registration, Review, ReviewStatus, phone_area
 
 ENABLED = 1  # a dictionary item's `status`; 2 disabled, 3 deleted (docs/upstream.md 2.5)
 KYC_REQUIRED = 1  # `companyKycStatus`
@@ -156,31 +156,48 @@ def address_country(data: Any) -> str:
 def levels(entries: Iterable[Mapping[str, Any]], account_type: int | None, level_code: str = "") -> tuple[Level, ...]:
     """Levels from the flat list of paths (docs/upstream.md 4).
 
-    Entries for another account type than `account_type` are dropped; `level_code` stands in for a missing
-    one.
+    Entries for another account type than `account_type` concern other customers and are dropped, unless nothing else
+    is there. `level_code` stands in for a missing one.
     """
+    own = account_type or 0
+    typed = [(own if (found := number(entry, "openAccountType")) is None else found, entry) for entry in entries]
+    ours = typed if account_type is None else [pair for pair in typed if pair[0] == account_type]
     return group(
-        (code, text(entry, "levelName"), _path(entry))
-        for entry in entries
+        (code, text(entry, "levelName"), kind, _path(entry))
+        for kind, entry in ours or typed
         if (code := text(entry, "levelCode") or level_code)
-        and (account_type is None or number(entry, "openAccountType") in (None, account_type))
     )
 
 
+def level_statuses(data: Any) -> tuple[LevelStatus, ...]:
+    """findAllBizKycList in the upstream's order (docs/upstream.md 2.9); a level without a status is open."""
+    found = [
+        (
+            number(item, "sort") or 0,
+            LevelStatus(
+                code=text(item, "levelCode"),
+                name=text(item, "levelName"),
+                status=_review_status(number(item, "status")) or ReviewStatus.OPEN,
+                after=text(item, "preLevelName"),
+            ),
+        )
+        for item in items(data)
+        if text(item, "levelCode")
+    ]
+    return tuple(status for _sort, status in sorted(found, key=lambda pair: pair[0]))
+
+
 def _path(entry: Mapping[str, Any]) -> Path:
-    elements: dict[str, Element] = {}
-    for item in _objects(entry.get("elementList")):
-        if code := text(item, "elementCode"):
-            elements.setdefault(code, _element(code, item))
-    return Path(text(entry, "pathCode"), text(entry, "pathName"), tuple(elements.values()))
+    asked = (item for item in _objects(entry.get("elementList")) if text(item, "elementCode"))
+    return Path(text(entry, "pathCode"), text(entry, "pathName"), tuple(_element(item) for item in asked))
 
 
-def _element(code: str, item: Mapping[str, Any]) -> Element:
-    show_type = text(item, "showType")
+def _element(item: Mapping[str, Any]) -> Element:
+    code, show_type = text(item, "elementCode"), text(item, "showType")
     return Element(
         code=code,
         name=text(item, "elementName") or code,
-        kind=Kind.read(show_type),
+        kind=Kind.read(show_type, code),
         show_type=show_type,
         pattern=text(item, "extend"),
         saved=text(item, "elementValue"),

@@ -219,6 +219,16 @@ class Review:
 
 
 @dataclass(frozen=True, slots=True)
+class LevelStatus:
+    """How one level stands; `after` is the name of the level that must have passed before it, or ""."""
+
+    code: str
+    name: str
+    status: ReviewStatus
+    after: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Login:
     """`review` is None when the reply does not say how the checks stand."""
 

@@ -2,7 +2,7 @@
 // Writes to no storage, listens to its own parent only.
 (() => {
   "use strict";
-  const origins = (document.body.dataset.origins || "").split(" ").filter(Boolean);
+  const origins = document.body.dataset.origins.split(" ").filter(Boolean);
   const framed = window.parent !== window;
   let seq = 0;
   let height = 0;
@@ -11,14 +11,13 @@
   let customer = "";
 
   function parentOrigins() {
-    const known = window.location.ancestorOrigins ? window.location.ancestorOrigins[0] : "";
+    const known = window.location.ancestorOrigins?.[0];
     return known ? origins.filter((origin) => origin === known) : origins;
   }
 
   function tell(type, payload) {
     if (!framed) return;
-    const step = document.getElementById("step");
-    const reference = step ? step.dataset.reference : "";
+    const {reference} = document.getElementById("step").dataset;
     seq += 1;
     for (const origin of parentOrigins()) {
       window.parent.postMessage({source: "onboarding", version: 1, type, seq, reference, payload}, origin);
@@ -52,17 +51,17 @@
     if (data.step === "done") tell("done", {outcome: data.outcome});
   }
 
-  function arrived() {
-    const target = document.getElementById("error-summary") || document.querySelector("#step h1");
-    if (target) {
-      target.tabIndex = -1;
-      target.focus();
-    }
+  function arrived({target: swapped}) {
+    if (swapped.id !== "step") return; // a part of the step: whoever is there goes on where they are
+    const wanted = document.querySelector("#step [data-focus]")?.dataset.focus;
+    const target = document.getElementById(wanted || "error-summary") || document.querySelector("#step h1");
+    if (!wanted) target.tabIndex = -1;
+    target.focus();
     if (framed) document.documentElement.scrollIntoView();
     tellStep();
   }
 
-  // htmx notes the current path in the session storage; ours is the right to act on the flow and stays out of it.
+  // htmx notes the path in the session storage; ours is the right to act on the flow and stays out of it.
   function forget() {
     try {
       window.sessionStorage.removeItem("htmx-current-path-for-history");
@@ -75,21 +74,18 @@
 
   // While a step waits for itself, the page is left as it is: focus, open details, scroll position.
   document.addEventListener("htmx:beforeSwap", (event) => {
-    const {step, outcome} = document.getElementById("step").dataset;
-    const same = (name, value) => event.detail.serverResponse.includes(`data-${name}="${value}"`);
-    const waits = step === "status" || (step === "done" && outcome === "in_review");
-    if (waits && same("step", step) && (!outcome || same("outcome", outcome))) event.detail.shouldSwap = false;
+    const {waits} = document.getElementById("step").dataset;
+    if (waits && event.detail.serverResponse.includes(`data-waits="${waits}"`)) event.detail.shouldSwap = false;
   });
 
   document.addEventListener("htmx:beforeRequest", (event) => {
-    const form = event.detail.elt.closest("form");
-    if (!form) return;
+    const form = event.detail.elt;
+    if (form.tagName !== "FORM") return;
     if (form.getAttribute("aria-busy") === "true") event.preventDefault();
     form.setAttribute("aria-busy", "true");
   });
   document.addEventListener("htmx:afterRequest", (event) => {
-    const form = event.detail.elt.closest("form");
-    if (form) form.removeAttribute("aria-busy");
+    event.detail.elt.removeAttribute("aria-busy");
   });
   document.addEventListener("htmx:afterSettle", arrived);
   document.addEventListener("htmx:sendError", (event) => {
@@ -98,8 +94,8 @@
     if (!sent.isConnected) return;
     if (sent.href) window.location.assign(sent.href);
     else if (sent.tagName === "FORM") {
-      const button = event.detail.requestConfig.triggeringEvent?.submitter;
-      if (button?.name) sent.append(Object.assign(document.createElement("input"), {type: "hidden", name: button.name, value: button.value}));
+      const {name, value} = event.detail.requestConfig.triggeringEvent?.submitter || {};
+      if (name) sent.append(Object.assign(document.createElement("input"), {type: "hidden", name, value}));
       HTMLFormElement.prototype.submit.call(sent);
     }
   });
@@ -108,7 +104,7 @@
     if (event.source !== window.parent || !origins.includes(event.origin)) return;
     const message = event.data;
     if (!message || message.source !== "onboarding-host") return;
-    if (message.type === "theme" && ["light", "dark"].includes(message.theme)) document.documentElement.dataset.theme = message.theme;
+    if (message.type === "theme" && /^(light|dark)$/.test(message.theme)) document.documentElement.dataset.theme = message.theme;
   });
 
   if (framed) {

@@ -538,11 +538,12 @@ def test_a_registration_is_read(line: Line) -> None:
     answer = client_for(line).register(REGISTER, CALL)
     assert (answer.customer_no, answer.token, answer.in_review) == ("86000123", "s3ss10napp", False)
     assert answer.password_needed and answer.kyc_required
-    assert [(level.code, level.name, len(level.paths)) for level in answer.levels] == [
-        ("level_1", "LEVEL_1", 2),
-        ("level_3", "LEVEL_3", 1),
+    assert [(level.code, level.name, len(level.paths), level.known) for level in answer.levels] == [
+        ("level_1", "LEVEL_1", 1, True),
+        ("level_3", "LEVEL_3", 0, False),
     ]
-    (found,) = answer.levels[0].paths[0].elements
+    found, again = answer.levels[0].paths[0].elements
+    assert found == again, "whether it is asked twice is for the form to decide"
     assert (found.code, found.name, found.kind) == ("birthday", "Date of birth", Kind.DATE)
     assert (found.pattern, found.saved, found.saved_group) == ("", "642902400000", "")
     assert "s3ss10napp" not in repr(answer)

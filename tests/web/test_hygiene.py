@@ -117,9 +117,10 @@ HEADERS = st.dictionaries(
     st.sampled_from(HEADER_NAMES), st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=60), max_size=3
 )
 FLOW_PATHS = [
-    f"F{step}" for step in ("", *(f"{s}/" for s in "password verify level resend identify language continue".split()))
+    f"F{step}"
+    for step in ("", *(f"{s}/" for s in "password verify level resend identify language continue handover".split()))
 ]
-PATHS = ["/", "/p/default/", "/p/x/", *FLOW_PATHS, "/f/a/", "/embed.js", "/metrics", "/%00", "/é"]
+PATHS = ["/", "/p/default/", "/p/x/", *FLOW_PATHS, "/f/a/", "/h/a/", "/embed.js", "/metrics", "/%00", "/é"]
 
 
 @given(

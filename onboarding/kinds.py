@@ -17,7 +17,7 @@ from django.utils.formats import date_format, number_format
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from onboarding.domain.levels import Element, Kind, readable
+from onboarding.domain.levels import Element, Kind, for_page, readable
 from onboarding.patterns import matches
 from onboarding.pictures import Picture, Refusal, prepare
 from onboarding.upstream.wire import DictionaryItem
@@ -120,6 +120,11 @@ class KindRule:
     encode: Callable[[AskedElement], list[tuple[str, str]]]
     parts: tuple[str, ...] = ("",)
 
+    def clean(self, text: str) -> str:
+        """What is saved or entered as the field can hold it: one of one line has no line breaks."""
+        found = for_page(text)
+        return found if self.template == "textarea" else " ".join(found.splitlines())
+
 
 def _prefill(element: Element) -> dict[str, str]:
     return {"": element.saved}
@@ -146,7 +151,7 @@ def _check_words(asked: AskedElement, most: int) -> None:
         asked.errors[""] = _("Fill this in.")
     elif len(asked.value) > most:
         asked.errors[""] = _("This answer is too long: at most %(most)d characters.") % {"most": most}
-    elif "\x00" in asked.value or not matches(asked.element.pattern, asked.value):
+    elif not matches(asked.element.pattern, asked.value):
         asked.errors[""] = _("The format is not right. Check what you wrote.")
 
 
@@ -226,7 +231,7 @@ def _check_document(asked: AskedElement) -> None:
         asked.errors["-kind"] = _("Choose the kind of document.")
     if not asked.number_value:
         asked.errors["-number"] = _("Enter the number of the document.")
-    elif len(asked.number_value) > MAX_TEXT or "\x00" in asked.number_value:
+    elif len(asked.number_value) > MAX_TEXT:
         asked.errors["-number"] = _("This answer is too long: at most %(most)d characters.") % {"most": MAX_TEXT}
     elif chosen and not matches(chosen.pattern, asked.number_value):
         asked.errors["-number"] = WRONG_NUMBER

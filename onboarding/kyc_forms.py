@@ -15,7 +15,7 @@ from django.core.files.uploadedfile import UploadedFile
 from django.utils.datastructures import MultiValueDict
 from django.utils.text import format_lazy
 
-from onboarding.domain.levels import UPLOADS, Element, Kind, applicable, arranged, for_page
+from onboarding.domain.levels import UPLOADS, Element, Kind, applicable, arranged
 from onboarding.kinds import KINDS, AskedElement, Text
 from onboarding.upstream.wire import DictionaryItem
 
@@ -56,7 +56,9 @@ class LevelForm:
         self.asked_elements = [self._ask(i, e, options, uploads or {}) for i, e in enumerate(self._elements)]
         if data is not None:
             for asked in self.asked_elements:
-                asked.entered = {part: for_page(data.get(asked.name + part, "")).strip() for part in asked.rule.parts}
+                asked.entered = {
+                    part: asked.rule.clean(data.get(asked.name + part, "")).strip() for part in asked.rule.parts
+                }
                 asked.file = files.get(asked.name) if files and asked.element.kind in UPLOADS else None
 
     def _ask(self, number: int, element: Element, options: Options, uploads: Uploads) -> AskedElement:
@@ -70,7 +72,7 @@ class LevelForm:
             id=f"el-{number}",
             name=f"el-{key}",
             rule=rule,
-            entered={part: for_page(value) for part, value in rule.prefill(element).items()},
+            entered={part: rule.clean(value) for part, value in rule.prefill(element).items()},
             options=options(element.dictionary) if element.dictionary else (),
             upload=uploads.get(key, saved),
         )

@@ -214,12 +214,12 @@ def _change_people(request: HttpRequest, flow: Flow, here: Position, form: Compa
     """One person more, or one less: whoever came behind moves up."""
     level = _level(here).code
     draft, uploads, people = form.entered, level_services.uploads_of(flow, level), form.people
-    number = button.rpartition("-")[2]
-    if button.startswith("add-") and form.may_add:
+    row = next((row for row in range(people) if button == f"remove-{form.code}-{row}"), None)
+    if button == f"add-{form.code}" and form.may_add:
         people += 1
-    elif button.startswith("remove-") and number.isdecimal() and people > 1:
-        draft = without_row(form.code, int(number), draft)
-        uploads = without_row(form.code, int(number), uploads, prefix="")
+    elif row is not None and people > 1:
+        draft = without_row(form.code, row, draft)
+        uploads = without_row(form.code, row, uploads, prefix="")
         people -= 1
     draft[ROWS] = str(people)
     flow = level_services.keep_draft(

@@ -120,7 +120,7 @@ def _show(request: HttpRequest, flow: Flow, here: Position, *, status: int = 200
         case Step.LEVEL:
             return level_views.show_level(request, flow, here, level_views.level_form(flow, here), status=status)
         case Step.STATUS:
-            return pages.render(request, Step.STATUS, {"refresh": 4, "waits": "status"}, status=status)
+            return _status(request, flow, status=status)
         case Step.DONE:
             return _done(request, flow, status=status)
         case _:
@@ -229,6 +229,18 @@ def resend(request: HttpRequest, flow: Flow, handle: str) -> HttpResponse:
     return see_other(handle)
 
 
+# Seconds after which a page that waits looks again by itself; then it stops, and the link does the same by hand.
+LOOKS_FOR_AN_ANSWER = (2, 4, 6, 9, 13, 18, 25, 35, 50, 70, 100, 140, 200, 280, 400, 560)
+LOOKS_FOR_A_REVIEW = (15, 30, 60, 120, 240, 480, 900, 1800)
+
+
+def _status(request: HttpRequest, flow: Flow, *, status: int) -> HttpResponse:
+    waited = (timezone.now() - flow.touched_at).total_seconds()
+    again = next((int(seconds - waited) + 4 for seconds in LOOKS_FOR_AN_ANSWER if seconds > waited), None)
+    context = {"refresh": again, "looks": LOOKS_FOR_AN_ANSWER, "waits": "status"}
+    return pages.render(request, Step.STATUS, context, status=status)
+
+
 def _done(request: HttpRequest, flow: Flow, *, status: int = 200) -> HttpResponse:
     context = {
         "outcome": flow.outcome or Outcome.REGISTERED,
@@ -236,6 +248,7 @@ def _done(request: HttpRequest, flow: Flow, *, status: int = 200) -> HttpRespons
         "customer_no": flow.customer_no,
         "levels": bool(flow.levels),
         "waits": flow.outcome if flow.outcome == Outcome.IN_REVIEW else "",
+        "looks": LOOKS_FOR_A_REVIEW if flow.outcome == Outcome.IN_REVIEW and flow.levels else (),
         "continue_url": reverse("continue", args=[pages.of(request).handle]) if review_services.may_go_on(flow) else "",
     }
     return pages.render(request, Step.DONE, context, status=status)

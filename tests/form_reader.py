@@ -166,23 +166,18 @@ def faults(shown: Shown) -> list[str]:
 def _nameless(root: Element) -> Iterator[str]:
     labels: Counter[str] = Counter()
     for label in root.iter(XHTML + "label"):
-        inside = [node.get("id", "") for node in label.iter() if node.tag == XHTML + "input"]
+        inside = [node.get("id", "") for node in label.iter(XHTML + "input")]
         for name in (label.get("for", ""), *inside):
             labels[name] += visible(_text(label))
-    for node in root.iter():
-        kind = node.get("type", "text")
-        if node.tag == XHTML + "button" and not visible(_text(node)):
-            yield "a button without a name"
-        elif node.tag in (XHTML + "input", XHTML + "select", XHTML + "textarea") and kind != "hidden":
-            if not labels[node.get("id", "")]:
+    for tag in ("input", "select", "textarea"):
+        for node in root.iter(XHTML + tag):
+            if node.get("type") != "hidden" and not labels[node.get("id", "")]:
                 yield f"control {node.get('id')} ({node.get('name')!r}) without a label"
-    for node in root.iter(XHTML + "fieldset"):
-        if len(node) == 0 or node[0].tag != XHTML + "legend" or not visible(_text(node[0])):
-            yield "a group without a legend"
-    for level in (1, 2):
-        for node in root.iter(f"{XHTML}h{level}"):
-            if not visible(_text(node)):
-                yield "an empty heading"
+    for tag in ("button", "h1", "h2", "h3", "legend"):
+        if not all(visible(_text(node)) for node in root.iter(XHTML + tag)):
+            yield f"a {tag} without a text"
+    if not all(len(node) and node[0].tag == XHTML + "legend" for node in root.iter(XHTML + "fieldset")):
+        yield "a group without a legend"
 
 
 def _text(node: Element) -> str:

@@ -200,4 +200,5 @@ def saved_answers(form: str, saved: str) -> tuple[int, dict[str, str]]:
 def _text(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
-    return str(value) if isinstance(value, str | int) else ""
+    text = str(value) if isinstance(value, str | int) else ""
+    return text.replace("\x00", "").encode("utf-8", "ignore").decode("utf-8")  # half a character can be no answer

@@ -129,9 +129,9 @@ class Path:
     elements: tuple[Element, ...]
 
 
-# What no page can hold: control characters other than blanks and the ends of lines, and what is no character.
+# What no page can hold: control characters other than tabs and the ends of lines, and what is no character or half one.
 _NOT_FOR_PAGES = re.compile(
-    "[\x00-\x08\x0b\x0e-\x1f\x7f-\x9f\ufdd0-\ufdef"
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef"
     + "".join(chr(plane * 0x10000 + end) for plane in range(17) for end in (0xFFFE, 0xFFFF))
     + "]"
 )

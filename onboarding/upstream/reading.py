@@ -163,7 +163,7 @@ def levels(entries: Iterable[Mapping[str, Any]], account_type: int | None, level
     typed = [(own if (found := number(entry, "openAccountType")) is None else found, entry) for entry in entries]
     ours = typed if account_type is None else [pair for pair in typed if pair[0] == account_type]
     return group(
-        (code, text(entry, "levelName"), kind, _path(entry))
+        (code, text(entry, "levelName"), kind if kind in (0, 1) else own, _path(entry))
         for kind, entry in ours or typed
         if (code := text(entry, "levelCode") or level_code)
     )

@@ -162,7 +162,7 @@ def _check_choice(asked: AskedElement) -> None:
     if not asked.options:
         _check_text(asked)  # the upstream has no list of it: asked as text
     elif not any(item.code == asked.value for item in asked.options):
-        asked.errors[""] = _("Choose one of the list.")
+        asked.errors[""] = _("Choose from the list.")
 
 
 def _check_yes_no(asked: AskedElement) -> None:
@@ -260,8 +260,8 @@ _DOCUMENT_REFUSALS: Mapping[Refusal, Promise] = {
     Refusal.NOT_AN_IMAGE: _("We cannot read this file. Use a photo as JPEG, PNG, WebP or HEIC, or a PDF."),
     Refusal.WRONG_TYPE: _("This kind of file is not taken here. Use a photo as JPEG, PNG, WebP or HEIC, or a PDF."),
     Refusal.BAD_PDF: _("This PDF is damaged, or too complicated for us. Save it again, or send a photo instead."),
-    Refusal.ENCRYPTED_PDF: _("This PDF is protected. Save it without a password, or send a photo instead."),
-    Refusal.UNSAFE_PDF: _("This PDF holds scripts or other files. Print it into a new PDF, or send a photo instead."),
+    Refusal.ENCRYPTED_PDF: _("This PDF is protected. Print it into a new PDF, or send a photo instead."),
+    Refusal.UNSAFE_PDF: _("This PDF contains more than pages. Print it into a new PDF, or send a photo instead."),
     Refusal.TOO_MANY_PAGES: _("This PDF has too many pages. Send only the pages that are asked for."),
 }
 

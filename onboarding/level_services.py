@@ -41,9 +41,9 @@ def answered_parts(flow: Flow, level: str) -> frozenset[str]:
     return frozenset((flow.personal.get("answered") or {}).get(level) or ())
 
 
-def uploads_of(flow: Flow, level: str) -> dict[str, dict[str, str]]:
-    """Key of the field → {url, name} of the files that the upstream took for this level."""
-    return dict((flow.personal.get("uploads") or {}).get(level) or {})
+def uploads_of(flow: Flow, level: str, part: str = "") -> dict[str, dict[str, str]]:
+    """Key of the field → {url, name} of the files that the upstream took for this part of the level."""
+    return dict((flow.personal.get("uploads") or {}).get(_draft_key(level, part)) or {})
 
 
 def draft_of(flow: Flow, level: str, part: str = "") -> dict[str, str]:
@@ -61,13 +61,13 @@ def keep_draft(
 ) -> Flow:  # fmt: skip
     """Keeps what was entered, right or wrong, so that neither a refusal nor a bad network loses it.
 
-    `uploads` replaces what is known of the level's files: those of somebody taken off the list go.
+    `uploads` replaces what is known of the part's files: those of somebody taken off the list go.
     """
+    key = _draft_key(level, part)
     with locked(flow) as row:
-        drafts = {**(row.personal.get("drafts") or {}), _draft_key(level, part): dict(draft)}
-        row.personal = {**row.personal, "drafts": drafts}
+        row.personal = {**row.personal, "drafts": {**(row.personal.get("drafts") or {}), key: dict(draft)}}
         if uploads is not None:
-            row.personal = {**row.personal, "uploads": {**(row.personal.get("uploads") or {}), level: dict(uploads)}}
+            row.personal = {**row.personal, "uploads": {**(row.personal.get("uploads") or {}), key: dict(uploads)}}
         row.touch(now)
         row.save()
     return row
@@ -103,8 +103,8 @@ def choose_company(*, flow: Flow, level: str, country: str, company_type: str, n
 
 
 def upload_file(
-    *, flow: Flow, level: str, key: str, content: BinaryIO, content_type: str, shown_name: str, visitor: Visitor,
-    now: datetime,
+    *, flow: Flow, level: str, part: str, key: str, content: BinaryIO, content_type: str, shown_name: str,
+    visitor: Visitor, now: datetime,
 ) -> Flow:  # fmt: skip
     """Passes one file on to the upstream and remembers its address there, under the key of its form field.
 
@@ -132,7 +132,8 @@ def upload_file(
         url = upstream().upload(content, name, content_type, replace(call, token=token))
     with locked(flow) as row:
         uploads = dict(row.personal.get("uploads") or {})
-        uploads[level] = {**uploads.get(level, {}), key: {"url": url, "name": shown_name[:100]}}
+        place = _draft_key(level, part)
+        uploads[place] = {**uploads.get(place, {}), key: {"url": url, "name": shown_name[:100]}}
         row.personal = {**row.personal, "uploads": uploads}
         row.touch(now)
         row.save()

@@ -70,7 +70,7 @@ def level_form(flow: Flow, here: Position, request: HttpRequest | None = None) -
     if here.part == COMPANY:
         return CompanyChoice(options=options, country=flow.country, data=data)
     asked = elements_of(path, here.part)
-    uploads = level_services.uploads_of(flow, level.code)
+    uploads = level_services.uploads_of(flow, level.code, here.part)
     files = request.FILES if request else None
     if asked and asked[0].kind is Kind.COMPANY:
         return CompanyForm(asked[0], options=options, uploads=uploads, data=data, files=files)
@@ -170,18 +170,19 @@ def _keep(request: HttpRequest, flow: Flow, here: Position, form: LevelForm) -> 
     level = _level(here).code
     flow = level_services.keep_draft(flow=flow, level=level, part=here.part, draft=form.entered, now=timezone.now())
     for asked in form.new_files():
-        flow = _pass_on(request, flow, level, asked)
+        flow = _pass_on(request, flow, here, asked)
     return flow
 
 
-def _pass_on(request: HttpRequest, flow: Flow, level: str, asked: AskedElement) -> Flow:
+def _pass_on(request: HttpRequest, flow: Flow, here: Position, asked: AskedElement) -> Flow:
     """One file on to the upstream; a refusal stands at its element."""
     assert asked.picture is not None and asked.file is not None  # noqa: S101 (new_files() gives no others)
-    key = asked.name.removeprefix("el-")
+    key, level = asked.name.removeprefix("el-"), _level(here).code
     try:
         flow = level_services.upload_file(
             flow=flow,
             level=level,
+            part=here.part,
             key=key,
             content=BytesIO(asked.picture.content),
             content_type=asked.picture.content_type,
@@ -189,7 +190,7 @@ def _pass_on(request: HttpRequest, flow: Flow, level: str, asked: AskedElement) 
             visitor=visitor.read(request),
             now=timezone.now(),
         )
-        asked.upload = level_services.uploads_of(flow, level)[key]
+        asked.upload = level_services.uploads_of(flow, level, here.part)[key]
     except services.Rejected as exc:
         asked.errors[""] = i18n.refusal(exc.code, exc.field)
     return flow
@@ -213,7 +214,7 @@ def _round_trip(
 def _change_people(request: HttpRequest, flow: Flow, here: Position, form: CompanyForm, button: str) -> HttpResponse:
     """One person more, or one less: whoever came behind moves up."""
     level = _level(here).code
-    draft, uploads, people = form.entered, level_services.uploads_of(flow, level), form.people
+    draft, uploads, people = form.entered, level_services.uploads_of(flow, level, here.part), form.people
     row = next((row for row in range(people) if button == f"remove-{form.code}-{row}"), None)
     if button == f"add-{form.code}" and form.may_add:
         people += 1
@@ -296,8 +297,8 @@ def take_file(request: HttpRequest, flow: Flow, here: Position) -> HttpResponse:
     asked = level_form(flow, here, request).find(request.POST.get("field", ""))
     if here.step is not Step.LEVEL or asked is None or asked.file is None:
         raise services.StepOver
-    asked.upload = level_services.uploads_of(flow, _level(here).code).get(asked.name.removeprefix("el-"), {})
+    asked.upload = level_services.uploads_of(flow, _level(here).code, here.part).get(asked.name.removeprefix("el-"), {})
     asked.rule.check(asked)
     if not asked.errors:
-        _pass_on(request, flow, _level(here).code, asked)
+        _pass_on(request, flow, here, asked)
     return pages.element(request, asked.template, {"asked": asked}, status=422 if asked.errors else 200)

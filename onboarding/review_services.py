@@ -74,7 +74,7 @@ def _find_level(flow: Flow, level: Level) -> Level | None:
         select_country=country or None,
         select_company_type=company_type or None,
     )
-    found = upstream().find_levels(request, _call(flow))
+    found = upstream().find_levels(request, _call(flow), level.account_type)
     return next((other for other in found if other.code == level.code), None)
 
 

@@ -150,15 +150,14 @@ class UpstreamClient:
             "bind_login_password", f"/global/{_CUSTOMER}.bindLoginPwd", {"pwd": password_md5}, call, _nothing
         )
 
-    def find_levels(self, request: FindLevelsRequest, call: Call) -> tuple[Level, ...]:
+    def find_levels(self, request: FindLevelsRequest, call: Call, account_type: int) -> tuple[Level, ...]:
+        """`account_type`: whose paths to take, also where the request does not name it (an individual's does not)."""
         return self._sender.post(
             "find_levels",
             f"{_KYC}.findAllLevelKyc",
             request.to_wire(),
             call,
-            lambda answer: reading.levels(
-                reading.items(answer.data), request.open_account_type, request.level_code or ""
-            ),
+            lambda answer: reading.levels(reading.items(answer.data), account_type, request.level_code or ""),
         )
 
     def level_statuses(self, open_account_type: int, call: Call) -> tuple[LevelStatus, ...]:

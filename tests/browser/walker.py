@@ -298,7 +298,7 @@ class Walker:
     def fill_document(self, kind: str = "Passport", number: str = "E12345678", *pictures: str) -> Walker:
         self.field("Kind of document").select_option(label=kind)
         self.field("Number of the document").fill(number)
-        show = self.root.get_by_role("button", name="Show the pictures for this document", exact=True)
+        show = self.root.get_by_role("button", name="Show which pictures are needed", exact=True)
         if show.count():  # without script
             show.click()
         for label in pictures or ("Passport, photo page",):

@@ -661,10 +661,27 @@ def test_a_login_says_how_the_checks_stand(line: Line) -> None:
 
 def test_levels_asked_for_by_code_need_not_repeat_it(line: Line) -> None:
     line.tells("0", [{"pathCode": "P1", "elementList": [{"elementCode": "n", "showType": "hologram"}]}])
-    (level,) = client_for(line).find_levels(FindLevelsRequest(level_code="level_2"), CALL)
+    (level,) = client_for(line).find_levels(FindLevelsRequest(level_code="level_2"), CALL, 0)
     assert level.code == "level_2" and level.paths[0].elements[0].kind is Kind.UNKNOWN
     line.tells("0", None)
-    assert client_for(line).find_levels(FindLevelsRequest(), CALL) == ()
+    assert client_for(line).find_levels(FindLevelsRequest(), CALL, 0) == ()
+
+
+def test_how_each_level_stands_is_read_in_the_upstreams_order(line: Line) -> None:
+    rows = [
+        {"levelCode": "level_2", "levelName": "LV2", "status": 0, "sort": 2, "preLevelName": "LV1"},
+        {"levelCode": "level_1", "levelName": "LV1", "status": "3", "sort": "1", "preLevelName": None},
+        {"levelCode": "level_3", "status": 9, "sort": 3},
+        {"levelName": "no code"},
+        None,
+    ]
+    line.tells("0", rows)
+    found = client_for(line).level_statuses(0, CALL)
+    assert [(one.code, one.name, one.status, one.after) for one in found] == [
+        ("level_1", "LV1", ReviewStatus.REJECTED, ""),
+        ("level_2", "LV2", ReviewStatus.OPEN, "LV1"),
+        ("level_3", "", ReviewStatus.OPEN, ""),
+    ]
 
 
 @pytest.mark.parametrize(("data", "proposal"), [("K1", "K1"), (17, "17"), (None, ""), ({"id": "K1"}, "")])
@@ -771,7 +788,7 @@ ASK: tuple[Callable[[UpstreamClient], Any], ...] = (
     lambda c: c.country_of_address(CALL),
     lambda c: c.login(LOGIN, CALL),
     lambda c: c.bind_login_password("0" * 32, CALL),
-    lambda c: c.find_levels(FindLevelsRequest(), CALL),
+    lambda c: c.find_levels(FindLevelsRequest(), CALL, 0),
     lambda c: c.apply_level(APPLICATION, CALL),
     lambda c: c.apply_business(APPLICATION, "open_account", CALL),
     lambda c: c.check_application("open_account", 0, CALL),

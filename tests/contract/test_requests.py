@@ -296,6 +296,7 @@ CALLS: dict[str, tuple[Ask, Any, str, dict[str, Any], str | None]] = {
                 select_company_type="LTD",
             ),
             FULL,
+            1,
         ),
         [],
         f"{KYC}.findAllLevelKyc",
@@ -307,6 +308,13 @@ CALLS: dict[str, tuple[Ask, Any, str, dict[str, Any], str | None]] = {
             "selectCountry": "GB",
             "selectCompanyType": "LTD",
         },
+        "0.0.1",
+    ),
+    "level_statuses": (
+        lambda c: c.level_statuses(1, FULL),
+        [],
+        f"{KYC}.findAllBizKycList",
+        {"openAccountType": 1},
         "0.0.1",
     ),
     "apply_level": (
@@ -605,7 +613,7 @@ def test_the_sandbox_registers_and_checks_a_customer(client: UpstreamClient, san
     call = Call(token=answer.token)
     client.bind_login_password("5f4dcc3b5aa765d61d8327deb882cf99", call)
     picture = client.upload(io.BytesIO(b"\x89PNG\r\n\x1a\n" + bytes(2000)), "p.png", "image/png", call)
-    found = client.find_levels(FindLevelsRequest(level_code="level_1"), call)
+    found = client.find_levels(FindLevelsRequest(level_code="level_1"), call, 0)
     assert found == answer.levels
     assert client.check_application("open_account", 0, call).status is ReviewStatus.OPEN
     application = LevelApplication(

@@ -63,7 +63,7 @@ def test_the_other_device_finishes_the_level_and_the_first_one_notices(customer:
     link = make_link(customer)
     assert customer.shown.response.url == page
     assert '<meta http-equiv="refresh" content="4">' in customer.shown.text
-    assert f'hx-get="{page.removeprefix(customer.server.url)}" hx-trigger="every 3s"' in customer.shown.text
+    assert f'hx-get="{page.removeprefix(customer.server.url)}" data-hx-trigger="every 3s"' in customer.shown.text
     other = open_link(customer, link)
     assert (other.shown.status, other.shown.step) == (200, "level")
     assert other.flow_url != customer.flow_url

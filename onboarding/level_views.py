@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import partial
 from io import BytesIO
 from typing import Any
+from urllib.parse import urlencode
 
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
@@ -202,17 +203,37 @@ def _round_trip(
     """Everything is kept, nothing is sent on yet."""
     if button == "handover":
         return handover_views.begin(request, flow, handle)
-    status = 422 if form.errors else 200
     if button == "draft" and here.path:
         save_draft(request, flow, here)
-        return show_level(request, flow, here, form, status=status, saved=True)
-    if isinstance(form, CompanyForm) and form.has_people and not form.errors:
-        return _change_people(request, flow, here, form, button)
-    return show_level(request, flow, here, form, status=status)
+    if form.errors:
+        return show_level(request, flow, here, form, status=422, saved=button == "draft")
+    focus = "pictures" if button == "choose" else ""
+    if isinstance(form, CompanyForm) and form.has_people:
+        flow, focus = _change_people(flow, here, form, button)
+    shown = {"part": here.part} if here.part else {}
+    shown |= {"saved": "1"} if button == "draft" else {}
+    return _again(request, flow, handle, here, shown, focus)
 
 
-def _change_people(request: HttpRequest, flow: Flow, here: Position, form: CompanyForm, button: str) -> HttpResponse:
-    """One person more, or one less: whoever came behind moves up."""
+def _again(
+    request: HttpRequest, flow: Flow, handle: str, here: Position, shown: dict[str, str], focus: str
+) -> HttpResponse:
+    """The page as it is now: at once for htmx; else by a redirect, so that Back and reload send nothing again."""
+    if request.headers.get("HX-Request"):
+        return show_level(request, flow, here, level_form(flow, here), saved="saved" in shown, focus=focus)
+    response = see_other(handle)
+    response["Location"] += (f"?{urlencode(shown)}" if shown else "") + (f"#{focus}" if focus else "")
+    return response
+
+
+def look_at_level(request: HttpRequest, flow: Flow, here: Position) -> HttpResponse:
+    """The level by GET; `part` leads back to a part that is answered."""
+    here = at_part(flow, here, request.GET.get("part", here.part)) or here
+    return show_level(request, flow, here, level_form(flow, here), saved="saved" in request.GET)
+
+
+def _change_people(flow: Flow, here: Position, form: CompanyForm, button: str) -> tuple[Flow, str]:
+    """One person more, or one less: whoever came behind moves up. Gives the id of the field to go on with."""
     level = _level(here).code
     draft, uploads, people = form.entered, level_services.uploads_of(flow, level, here.part), form.people
     row = next((row for row in range(people) if button == f"remove-{form.code}-{row}"), None)
@@ -226,10 +247,8 @@ def _change_people(request: HttpRequest, flow: Flow, here: Position, form: Compa
     flow = level_services.keep_draft(
         flow=flow, level=level, part=here.part, draft=draft, uploads=uploads, now=timezone.now()
     )
-    changed = level_form(flow, here)
     added = people > form.people
-    focus = changed.asked_elements[form.first_of(people - 1)].id if added else ""
-    return show_level(request, flow, here, changed, focus=focus)
+    return flow, level_form(flow, here).asked_elements[form.first_of(people - 1)].id if added else ""
 
 
 def _next(request: HttpRequest, flow: Flow, handle: str, here: Position, form: LevelForm) -> HttpResponse:

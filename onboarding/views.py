@@ -63,25 +63,31 @@ def flow_page(request: HttpRequest, flow: Flow, handle: str) -> HttpResponse:
     """The current step. While an outcome is unknown it is asked for again."""
     if request.method == "POST":
         raise services.StepOver
-    here = services.position(flow)
-    if here.step is Step.STATUS:
+    if services.position(flow).step is Step.STATUS:
         housekeeping.settle_flow(flow)
         again = services.find_flow(handle)
         if again is None:
             return left_flow(request, handle)
         if services.home_of(again, handle) != handle:  # refused: the flow's own address counts again
             return see_other(services.home_of(again, handle))
-        flow = pages.set_page(request, flow=again).flow or again
-        here = services.position(flow)
-    if here.step is Step.DONE:
-        flow = pages.set_page(request, flow=review_services.look_at_review(flow=flow, now=timezone.now())).flow or flow
-        here = services.position(flow)
-    flow, here = _fetched(request, flow, here)
-    here = level_views.at_part(flow, here, request.GET.get("part", here.part)) or here
+        flow = again
+    flow, here = _looked_at(request, flow)
     change = request.GET.get("change", "")
     if change in settings.CHANNELS and here.step in (Step.PASSWORD, Step.VERIFY, Step.IDENTIFY):
         return start_views.show_identify(request, _known(flow) | {"channel": change})
+    if here.step is Step.LEVEL:
+        return level_views.look_at_level(request, flow, here)
     return _show(request, flow, here)
+
+
+def _looked_at(request: HttpRequest, flow: Flow) -> tuple[Flow, Position]:
+    """The position once the upstream has said how the checks stand, or what comes next."""
+    here = services.position(flow)
+    if here.step is Step.DONE:
+        flow = review_services.look_at_review(flow=flow, now=timezone.now())
+        here = services.position(flow)
+    pages.set_page(request, flow=flow)
+    return _fetched(request, flow, here)
 
 
 def _fetched(request: HttpRequest, flow: Flow, here: Position) -> tuple[Flow, Position]:

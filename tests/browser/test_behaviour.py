@@ -458,7 +458,12 @@ def test_every_kind_of_element_is_reached_by_its_label(walk: Walk) -> None:
     walker = walk().open().register(email=fresh_email("all")).at("level").fill_level()
     walker.field("Contact phone").fill("7400123456")
     walker.attach("You holding the document", "holding.png").attach("Photo of your face", "face.png")
-    walker.field("Occupation").fill("Baker")
+    walker.field("About your experience").fill("Bakes bread.")
+    walker.field("Occupation").select_option(label="Employed")
+    walker.field("Nationality").select_option(label="Spain")
+    walker.attach("Proof of income", "income.png")
+    walker.root.get_by_role("radio", name="Yes").check()
+    walker.field("Appetite for risk, 1 to 10").fill("5")
     nameless = walker.step.locator("form.level :is(input, select, textarea):visible").evaluate_all(
         "all => all.filter((e) => ![...(e.labels || [])].some((l) => l.innerText.trim())).map((e) => e.name)"
     )
@@ -466,14 +471,13 @@ def test_every_kind_of_element_is_reached_by_its_label(walk: Walk) -> None:
     walker.press("Send").at("done")
     assert set(walker.application()) == {
         "name", "phone", "birthday", "passport", "proof_of_passpord", "handheld_identity_card", "face_photo",
-        "occupation",
+        "about", "occupation", "nationality", "proof_of_income", "tax_resident", "risk",
     }  # fmt: skip
     walker.watch.is_clean()
 
 
 @SCRIPT
 def test_choosing_a_document_shows_only_its_pictures(world: Callable[..., Walker], script: bool) -> None:
-    """By the style sheet alone, so that it works without script too."""
     walker = world(script).open().register(email=fresh_email()).at("level")
     pictures = {
         "Identity card": {"Identity card, front", "Identity card, back"},
@@ -482,6 +486,8 @@ def test_choosing_a_document_shows_only_its_pictures(world: Callable[..., Walker
     }
     for kind, wanted in pictures.items():
         walker.field("Kind of document").select_option(label=kind)
+        if not script:
+            walker.press("Show which pictures are needed")
         for label in set().union(*pictures.values()):
             shown = walker.step.locator(".picture", has=walker.page.get_by_label(label, exact=True))
             expect(shown).to_be_visible(visible=label in wanted)

@@ -115,7 +115,7 @@ def test_a_rejected_level_is_mended_and_sent_again(enter: Enter) -> None:
 def test_a_company_with_two_directors_goes_on_with_its_draft(enter: Enter) -> None:
     walker = enter().open("/", openAccountType="1")
     walker.register(email=fresh_email("enterprise")).at("level")
-    heading(walker, "The company")
+    heading(walker, "Country and type of the company")
     fill(walker)
     walker.press("Continue")
     for part in PARTS_BEFORE_DIRECTORS:

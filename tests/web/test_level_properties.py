@@ -525,7 +525,7 @@ PERSON = {
 }  # fmt: skip
 LABELS = PERSON | {
     "companyName": "Name of the company", "regNo": "Registration number", "createTime": "Date of registration",
-    "area": "Country code of the phone number, such as +44", "phone": "Phone number",
+    "area": "Country code of the phone number, such as +44", "phone": "Phone number of the company",
     "resource": "Where the money comes from", "nature": "Kind of business", "reason": "What the account is for",
     "regCountry": "Country of the registered address", "regCity": "Town or city of the registered address",
     "regStreet": "Street and number of the registered address", "opertionCountry": "Country of the business address",
@@ -533,12 +533,12 @@ LABELS = PERSON | {
     "opertionStreet": "Street and number of the business address",
     "regCertificate": "Certificate of registration", "policy": "Articles of association",
     "directorsList": "List of the directors",
-    "directorsList2": "List of the directors, continued, or the register entry that proves it",
+    "directorsList2": "List of the directors (second file)",
     "structure": "Ownership structure", "sanctionsQues": "Questionnaire on sanctions",
     "authorizationLetter": "Letter of authorisation", "businessConditions": "Description of the business",
-    "intermediateShareholders": "Companies between this one and its owners",
-    "furtherInfo": "Anything else (may be left out)", "websit": "Website, or N/A",
-    "mainAccount": "Photo of the main account holder with the document",
+    "intermediateShareholders": "List of intermediate shareholders",
+    "furtherInfo": "Other documents (may be left out)", "websit": "Website (N/A if there is none)",
+    "mainAccount": "Photo of the main account holder holding the document",
 }  # fmt: skip
 PLACES = {
     **dict.fromkeys(

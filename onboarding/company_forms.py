@@ -20,7 +20,7 @@ from onboarding.dictionaries import COMPANY_COUNTRIES
 from onboarding.domain import company
 from onboarding.domain.levels import COMPANY, COMPANY_TYPES, DECLARATION, DETAILS, Element, Kind
 from onboarding.kinds import WRONG_NUMBER, AskedElement
-from onboarding.kyc_forms import LevelForm, Options, Uploads
+from onboarding.kyc_forms import LevelForm, Options, Received
 from onboarding.patterns import matches
 
 ROWS = "rows"  # the form field that says how many people there are
@@ -109,13 +109,14 @@ class CompanyForm(LevelForm):
     """One of the five forms; people in it are rows that can be added and removed."""
 
     is_sectioned = True
+    has_rows = True
 
     def __init__(
         self,
         element: Element,
         *,
         options: Options,
-        uploads: Uploads,
+        received: Received,
         data: Mapping[str, str] | None = None,
         files: MultiValueDict[str, UploadedFile[Any]] | None = None,
     ) -> None:
@@ -125,7 +126,7 @@ class CompanyForm(LevelForm):
         labels = {key: str(label) for key, label in LABELS.items()}
         self._sections = company.sections(element.code, self.people, labels, saved)
         elements = [e for section in self._sections for e in section.elements]
-        super().__init__(elements, options=options, uploads=uploads, data=data, files=files)
+        super().__init__(elements, options=options, received=received, data=data, files=files)
 
     @property
     def has_people(self) -> bool:
@@ -133,7 +134,7 @@ class CompanyForm(LevelForm):
 
     @property
     def may_add(self) -> bool:
-        return self.has_people and self.people < company.MAX_PEOPLE
+        return self.has_people and self.people < company.MAX_ADDED
 
     @property
     def entered(self) -> dict[str, str]:
@@ -187,14 +188,14 @@ def _count(data: Mapping[str, str] | None, saved: int) -> int:
     return min(max(people, 1), company.MAX_PEOPLE)
 
 
-def without_row(code: str, row: int, values: Mapping[str, Any], prefix: str = "el-") -> dict[str, Any]:
+def without_row(code: str, row: int, values: Mapping[str, str]) -> dict[str, str]:
     """The values by field without those of one person; whoever came behind moves up."""
-    found = {}
+    found, start = {}, f"el-{code}-"
     for name, value in values.items():
-        number, dash, rest = name.removeprefix(f"{prefix}{code}-").partition("-")
-        if name.startswith(f"{prefix}{code}-") and dash and number.isdecimal() and int(number) >= row:
+        number, dash, rest = name.removeprefix(start).partition("-")
+        if name.startswith(start) and dash and number.isdecimal() and int(number) >= row:
             if int(number) > row:
-                found[f"{prefix}{code}-{int(number) - 1}-{rest}"] = value
+                found[f"{start}{int(number) - 1}-{rest}"] = value
         else:
             found[name] = value
     return found

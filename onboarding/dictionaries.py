@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -17,10 +18,10 @@ from babel import Locale
 from django.conf import settings
 
 from onboarding.domain.flow import AccountType
-from onboarding.domain.levels import COUNTRIES, DOCUMENT_KINDS
+from onboarding.domain.levels import COMPANY_TYPES, COUNTRIES, DOCUMENT_KINDS
 from onboarding.gateway import upstream, upstream_language
 from onboarding.upstream.client import Call
-from onboarding.upstream.errors import UpstreamError
+from onboarding.upstream.errors import OutcomeUnknown, UpstreamError, UpstreamUnavailable
 from onboarding.upstream.wire import Country, DictionaryItem
 
 log = logging.getLogger("onboarding.dictionaries")
@@ -31,11 +32,22 @@ RETRY_SECONDS = 15.0  # after a failure, before the upstream is asked again
 READ_TIMEOUT = 2.5  # seconds: a customer is waiting for the page
 COMPANY_COUNTRIES = "company countries"  # our own name for the countries in which companies may register
 NO_COUNTRY = "other"  # an item of the list of countries that is none (docs/upstream.md 2.5)
-MOST_DICTIONARIES = 100  # kept; their names come from the upstream's elements
+OWN_DICTIONARIES = frozenset({DOCUMENT_KINDS, COMPANY_TYPES, "Business_Nature"})
+MOST_DICTIONARIES = 200  # others that are kept; their names come from the upstream's elements
 
 _kept: dict[tuple[str, str], tuple[float, object]] = {}  # (what, language) → (good until, value)
-_known: set[str] = set()  # dictionaries asked for by name
-_lock = threading.Lock()
+_locks: dict[tuple[str, str], threading.Lock] = {}
+_others: OrderedDict[str, None] = OrderedDict()  # dictionaries that elements name, the one asked for last at the end
+_room = threading.Lock()
+
+
+class _Rest:
+    """The upstream gave no answer: until this moment nobody waits for a list that we have not."""
+
+    until = 0.0
+
+
+_rest = _Rest()
 
 
 def _cached(what: str, lang: str, fetch: Callable[[Call], T], fallback: Callable[[str], T]) -> T:
@@ -45,7 +57,10 @@ def _cached(what: str, lang: str, fetch: Callable[[Call], T], fallback: Callable
     until, value = _kept.get(key, (0.0, None))
     if value is not None and now < until:
         return value  # type: ignore[return-value]  # the key decides the type
-    if not _lock.acquire(timeout=READ_TIMEOUT if value is None else 0):
+    if value is None and now < _rest.until:
+        return fallback(lang)  # a page with many lists must not wait for each of them
+    lock = _locks.setdefault(key, threading.Lock())
+    if not lock.acquire(timeout=READ_TIMEOUT if value is None else 0):
         return value if value is not None else fallback(lang)  # type: ignore[return-value]
     try:
         until, value = _kept.get(key, (0.0, None))
@@ -54,7 +69,7 @@ def _cached(what: str, lang: str, fetch: Callable[[Call], T], fallback: Callable
             _kept[key] = (until, value)
         return value  # type: ignore[return-value]
     finally:
-        _lock.release()
+        lock.release()
 
 
 def _refresh(
@@ -64,13 +79,17 @@ def _refresh(
         return time.monotonic() + FRESH_SECONDS, fetch(Call(lang=upstream_language(lang), read_timeout=READ_TIMEOUT))
     except UpstreamError as exc:
         log.warning("dictionary %s not refreshed: %s", what, exc)
-        return time.monotonic() + RETRY_SECONDS, stale if stale is not None else fallback(lang)
+        until = time.monotonic() + RETRY_SECONDS
+        if isinstance(exc, UpstreamUnavailable | OutcomeUnknown):
+            _rest.until = until
+        return until, stale if stale is not None else fallback(lang)
 
 
 def forget() -> None:
     """Empties the cache (tests, and operators' shells)."""
     _kept.clear()
-    _known.clear()
+    _others.clear()
+    _rest.until = 0.0
 
 
 def countries(lang: str) -> tuple[Country, ...]:
@@ -102,11 +121,31 @@ def options(dictionary: str, lang: str) -> tuple[DictionaryItem, ...]:
         open_to = company_countries() if dictionary == COMPANY_COUNTRIES else frozenset[str]()
         found = [item for item in countries(lang) if item.code != NO_COUNTRY and (not open_to or item.code in open_to)]
         return tuple(DictionaryItem(item.code, item.name) for item in found)
-    if dictionary not in _known and len(_known) >= MOST_DICTIONARIES:
-        return ()
-    _known.add(dictionary)
+    if dictionary not in OWN_DICTIONARIES:
+        _make_room(dictionary)
     fallback = _builtin_documents if dictionary == DOCUMENT_KINDS else _nothing
-    return _cached(dictionary, lang, lambda call: upstream().dictionary(dictionary, call), fallback)
+    # A list called like one of ours is still another list.
+    return _cached(f"dictionary {dictionary}", lang, lambda call: upstream().dictionary(dictionary, call), fallback)
+
+
+def needed_options(dictionary: str, lang: str) -> tuple[DictionaryItem, ...]:
+    """The same of a list that must exist. Raises UpstreamUnavailable when it cannot be had: free text is no choice."""
+    found = options(dictionary, lang)
+    if not found:
+        raise UpstreamUnavailable("NO_DICTIONARY", retry_after=RETRY_SECONDS)
+    return found
+
+
+def _make_room(dictionary: str) -> None:
+    """Lists that elements name are kept in a limited number; the one not asked for longest goes."""
+    with _room:
+        _others[dictionary] = None
+        _others.move_to_end(dictionary)
+        while len(_others) > MOST_DICTIONARIES:
+            oldest, _nothing_else = _others.popitem(last=False)
+            for key in [key for key in _kept if key[0] == f"dictionary {oldest}"]:
+                _kept.pop(key, None)
+                _locks.pop(key, None)
 
 
 def _nothing(lang: str) -> tuple[DictionaryItem, ...]:

@@ -48,7 +48,9 @@ def customer_page(view: View) -> View:
 
 def _refusal(request: HttpRequest, kwargs: Mapping[str, Any]) -> HttpResponse | None:
     """What is refused whatever the view; in a partner's frame that is seen there too."""
-    most = settings.BODY_MAX_BYTES if kwargs.get("step") == Step.LEVEL else SMALL_BODY
+    most = {Step.LEVEL: settings.BODY_MAX_BYTES, "upload": settings.UPLOAD_MAX_BYTES + SMALL_BODY}.get(
+        kwargs.get("step", ""), SMALL_BODY
+    )
     if request.method in ("GET", "HEAD") or (
         request.method == "POST" and not embedding.is_foreign(request) and _length(request) <= most
     ):
@@ -124,9 +126,15 @@ def posted(view: View) -> View:
     def only_post(request: HttpRequest, flow: Flow, handle: str, **kwargs: Any) -> HttpResponse:
         if request.method != "POST":
             return see_other(handle)
+        if _length(request) > SMALL_BODY and services.position(flow).step is not Step.LEVEL:
+            raise services.StepOver  # not worth reading
         release_connection()
         _ = request.POST  # a slow sender is waited for here, where nothing is held
-        return view(request, flow=flow, handle=handle, **kwargs)
+        again = services.find_flow(handle)  # in the meantime the address may have been closed
+        if again is None:
+            return left_flow(request, handle)
+        pages.set_page(request, flow=again)
+        return view(request, flow=again, handle=handle, **kwargs)
 
     return only_post
 

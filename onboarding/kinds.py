@@ -42,6 +42,7 @@ class AskedElement:
     errors: dict[str, Text] = field(default_factory=dict)  # likewise
     options: Sequence[DictionaryItem] = ()
     upload: Mapping[str, str] = field(default_factory=dict)  # {url, name} of a file that the upstream has
+    receipt: str = ""  # what the page calls that file: it moves with its row, and no late answer can take its place
     file: UploadedFile[Any] | None = None
     picture: Picture | None = None  # the clean copy of the file, once checked
 
@@ -92,9 +93,11 @@ class AskedElement:
 
     @property
     def numeric(self) -> bool:
-        """A numeric keypad helps: the upstream's own clients do the same for `phone`."""
+        """A keypad for numbers helps. One without letters must not stand where letters may be asked for."""
         code = self.element.code.lower()
-        return any(word in code for word in ("phone", "mobile", "number"))
+        if "phone" in code or "mobile" in code:
+            return True
+        return "number" in code and not any(matches(self.element.pattern, text) for text in _WITH_LETTERS)
 
     @property
     def latest(self) -> str:
@@ -108,6 +111,9 @@ class AskedElement:
     def size_limit(self) -> int:
         """Megabytes of one file."""
         return int(settings.UPLOAD_MAX_BYTES // 1048576)
+
+
+_WITH_LETTERS = ("A", "AB", "A1", "AB123456", "E12345678", "ABCDEFGHIJ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,6 +258,7 @@ _PICTURE_REFUSALS: Mapping[Refusal, Promise] = {
     Refusal.NOT_AN_IMAGE: _("This file is not a picture that we can read. Use a photo as JPEG, PNG, WebP or HEIC."),
     Refusal.WRONG_TYPE: _("This kind of file is not taken here. Use a photo as JPEG, PNG, WebP or HEIC."),
     Refusal.DAMAGED: _("This picture is damaged, or was cut off on the way. Choose it again, or take a new one."),
+    Refusal.BUSY: _("Too many files are coming in just now. Please send this one again in a moment."),
     Refusal.TOO_MANY_PIXELS: _("This picture has too many pixels. Take it again with a lower resolution."),
 }
 _DOCUMENT_REFUSALS: Mapping[Refusal, Promise] = {
@@ -299,7 +306,7 @@ def _no_prefill(element: Element) -> dict[str, str]:
 
 _TEXT = KindRule("text", _prefill, _check_text, _encode)
 _CHOICE = KindRule("choice", _prefill, _check_choice, _encode)
-_FILE = KindRule("picture", _no_prefill, _check_file, _encode_file)
+_FILE = KindRule("picture", _no_prefill, _check_file, _encode_file, ("", "-file"))
 KINDS: Mapping[Kind, KindRule] = {
     Kind.INPUT: _TEXT,
     Kind.TEXTAREA: KindRule("textarea", _prefill, _check_long_text, _encode),
@@ -309,7 +316,7 @@ KINDS: Mapping[Kind, KindRule] = {
     Kind.YES_NO: KindRule("yes_no", _prefill_yes_no, _check_yes_no, _encode),
     Kind.INPUT_GROUP: KindRule("document", _prefill_document, _check_document, _encode_document, ("-kind", "-number")),
     Kind.IMAGE: _FILE,
-    Kind.FACE_PHOTO: KindRule("face", _no_prefill, _check_file, _encode_file),
+    Kind.FACE_PHOTO: KindRule("face", _no_prefill, _check_file, _encode_file, ("", "-file")),
     Kind.FILE: _FILE,
     Kind.COMPANY: _TEXT,  # reached only outside its own part, which no path leads to
     Kind.UNKNOWN: _TEXT,

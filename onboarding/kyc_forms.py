@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 
@@ -22,12 +25,29 @@ from onboarding.upstream.wire import DictionaryItem
 log = logging.getLogger("onboarding.kyc_forms")
 
 Options = Callable[[str], Sequence[DictionaryItem]]  # the choices of a dictionary, by the upstream's name for it
-Uploads = Mapping[str, Mapping[str, str]]  # {url, name} of what the upstream has, by the key of the field
+SAVED = "saved"  # receipt of the file that the upstream named itself
+NONE = "none"  # what a page says where a file was taken back
+
+
+@dataclass(frozen=True)
+class Received:
+    """The files that the upstream has taken: {url, name} by receipt, and the newest receipt by form field."""
+
+    files: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    newest: Mapping[str, str] = field(default_factory=dict)
+
+
 LONGEST_NAME = 400  # bytes; servers and libraries limit the headers of a part
 
 
 def _no_options(dictionary: str) -> Sequence[DictionaryItem]:
     return ()
+
+
+@lru_cache(maxsize=1000)
+def _tell_unknown(code: str, show_type: str) -> None:
+    """Once for each in a process: the page is drawn again and again."""
+    log.warning("element %r has the unknown kind %r: asked as text", code, show_type)
 
 
 def field_key(code: str) -> str:
@@ -41,32 +61,45 @@ class LevelForm:
     """The elements of one path through a level, with what was entered and what is wrong with it."""
 
     is_sectioned = False  # headings of its own between the elements
+    has_rows = False  # fields are counted, so a field's name may mean another person than when a file came for it
 
     def __init__(
         self,
         elements: Iterable[Element],
         *,
         options: Options = _no_options,
-        uploads: Uploads | None = None,
+        received: Received = Received(),
         data: Mapping[str, str] | None = None,
         files: MultiValueDict[str, UploadedFile[Any]] | None = None,
     ) -> None:
         self._elements = arranged(elements)
         self._taken: set[str] = set()
-        self.asked_elements = [self._ask(i, e, options, uploads or {}) for i, e in enumerate(self._elements)]
-        if data is not None:
-            for asked in self.asked_elements:
+        self._repeats: Counter[str] = Counter()
+        self.asked_elements = [self._ask(i, element, options) for i, element in enumerate(self._elements)]
+        for asked in self.asked_elements:
+            if asked.element.kind in UPLOADS:
+                asked.file = files.get(asked.name) if files else None
+                self._take_up(asked, received, data)
+            elif data is not None:
                 asked.entered = {
                     part: asked.rule.clean(data.get(asked.name + part, "")).strip() for part in asked.rule.parts
                 }
-                asked.file = files.get(asked.name) if files and asked.element.kind in UPLOADS else None
 
-    def _ask(self, number: int, element: Element, options: Options, uploads: Uploads) -> AskedElement:
+    def _take_up(self, asked: AskedElement, received: Received, data: Mapping[str, str] | None) -> None:
+        """The file that the page showed counts; where it showed none, one that came since (from another device)."""
+        newest = received.newest.get(asked.name, SAVED)
+        said = data.get(f"{asked.name}-file") if data is not None else None
+        asked.receipt = newest if said is None or (not said and not self.has_rows) else said
+        saved = {"url": asked.element.saved, "name": ""} if asked.element.saved and asked.receipt == SAVED else {}
+        asked.upload = received.files.get(asked.receipt, saved)
+        if not asked.upload:
+            asked.receipt = NONE if asked.receipt == NONE else ""
+
+    def _ask(self, number: int, element: Element, options: Options) -> AskedElement:
         if element.kind is Kind.UNKNOWN:
-            log.warning("element %r has the unknown kind %r: asked as text", element.code[:200], element.show_type[:60])
+            _tell_unknown(element.code[:200], element.show_type[:60])
         rule = KINDS[element.kind]
         key = self._free_key(element.code, rule.parts)
-        saved = {"url": element.saved, "name": ""} if element.kind in UPLOADS and element.saved else {}
         return AskedElement(
             element=element,
             id=f"el-{number}",
@@ -74,16 +107,14 @@ class LevelForm:
             rule=rule,
             entered={part: rule.clean(value) for part, value in rule.prefill(element).items()},
             options=options(element.dictionary) if element.dictionary else (),
-            upload=uploads.get(key, saved),
         )
 
     def _free_key(self, code: str, parts: tuple[str, ...]) -> str:
         """Codes may repeat, and one may be another's with a part's name behind it: each field has its own name."""
         wanted = key = field_key(code)
-        count = 1
         while any(key + part in self._taken for part in parts):
-            count += 1
-            key = f"{wanted}~{count}"
+            self._repeats[wanted] += 1
+            key = f"{wanted}~{self._repeats[wanted] + 1}"
         self._taken |= {key + part for part in parts}
         return key
 
@@ -97,6 +128,11 @@ class LevelForm:
             for part, value in q.entered.items()
             if value
         }
+
+    @property
+    def receipts(self) -> dict[str, str]:
+        """The receipt of each file, by form field."""
+        return {q.name: q.receipt for q in self.asked_elements if q.receipt}
 
     @property
     def documents(self) -> set[str]:
@@ -156,7 +192,7 @@ class LevelForm:
             asked.rule.check(asked)
 
     def _to_check(self) -> list[AskedElement]:
-        applicable = self.applicable
+        applicable = set(self.applicable)
         return [q for q in self.asked_elements if q in applicable or (q.file is not None and not self._document_chosen)]
 
     @property

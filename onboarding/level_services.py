@@ -6,6 +6,7 @@ The same rules as in services.py: lock shortly, write the intent down, call the 
 from __future__ import annotations
 
 import logging
+import secrets
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
@@ -27,6 +28,8 @@ from onboarding.upstream.errors import OutcomeUnknown, Refused, SessionEnded, Up
 from onboarding.writes import WRITES
 
 log = logging.getLogger("onboarding.level_services")
+MOST_FILES = 500  # of one level, those that were replaced included
+DRAFT_TIMEOUT = 3.0  # seconds: a customer waits for the next part, and the draft stays with us in any case
 
 
 def choose_path(*, flow: Flow, level: str, path: str, now: datetime) -> None:
@@ -41,14 +44,16 @@ def answered_parts(flow: Flow, level: str) -> frozenset[str]:
     return frozenset((flow.personal.get("answered") or {}).get(level) or ())
 
 
-def uploads_of(flow: Flow, level: str, part: str = "") -> dict[str, dict[str, str]]:
-    """Key of the field → {url, name} of the files that the upstream took for this part of the level."""
-    return dict((flow.personal.get("uploads") or {}).get(_draft_key(level, part)) or {})
+def files_of(flow: Flow, level: str, part: str = "") -> tuple[dict[str, dict[str, str]], dict[str, str]]:
+    """The files that the upstream took for this level, {url, name} by receipt; the newest receipt by form field."""
+    files = dict((flow.personal.get("uploads") or {}).get(level) or {})
+    return files, dict((flow.personal.get("receipts") or {}).get(_draft_key(level, part)) or {})
 
 
-def draft_of(flow: Flow, level: str, part: str = "") -> dict[str, str]:
-    """What was entered on this part of the level before, by form field."""
-    return dict((flow.personal.get("drafts") or {}).get(_draft_key(level, part)) or {})
+def draft_of(flow: Flow, level: str, part: str = "") -> dict[str, str] | None:
+    """What was entered on this part of the level before, by form field; None when nothing was."""
+    drafts = flow.personal.get("drafts") or {}
+    return drafts.get(_draft_key(level, part))
 
 
 def _draft_key(level: str, part: str) -> str:
@@ -56,18 +61,19 @@ def _draft_key(level: str, part: str) -> str:
 
 
 def keep_draft(
-    *, flow: Flow, level: str, draft: Mapping[str, str], now: datetime, part: str = "",
-    uploads: Mapping[str, Mapping[str, str]] | None = None,
-) -> Flow:  # fmt: skip
+    *, flow: Flow, level: str, part: str, draft: Mapping[str, str], receipts: Mapping[str, str], now: datetime
+) -> Flow:
     """Keeps what was entered, right or wrong, so that neither a refusal nor a bad network loses it.
 
-    `uploads` replaces what is known of the part's files: those of somebody taken off the list go.
+    `receipts` says which of the level's files stand in which field.
     """
     key = _draft_key(level, part)
     with locked(flow) as row:
-        row.personal = {**row.personal, "drafts": {**(row.personal.get("drafts") or {}), key: dict(draft)}}
-        if uploads is not None:
-            row.personal = {**row.personal, "uploads": {**(row.personal.get("uploads") or {}), key: dict(uploads)}}
+        row.personal = {
+            **row.personal,
+            "drafts": {**(row.personal.get("drafts") or {}), key: dict(draft)},
+            "receipts": {**(row.personal.get("receipts") or {}), key: dict(receipts)},
+        }
         row.touch(now)
         row.save()
     return row
@@ -88,14 +94,22 @@ def _mark(row: Flow, level: str, part: str) -> None:
     row.personal = {**row.personal, "answered": answered}
 
 
+def forget_path(*, flow: Flow, level: str, now: datetime) -> None:
+    """Another way through the level may be chosen."""
+    with locked(flow) as row:
+        paths = {code: path for code, path in (row.personal.get("paths") or {}).items() if code != level}
+        row.personal = {**row.personal, "paths": paths}
+        row.touch(now)
+        row.save()
+
+
 def choose_company(*, flow: Flow, level: str, country: str, company_type: str, now: datetime) -> Flow:
     """Where and of which type the company is; what the upstream asks depends on it and is fetched anew."""
     with locked(flow) as row:
-        chosen = [country, company_type]
-        if list(writes.company_of(row, level)) != chosen:
-            companies = {**(row.personal.get("companies") or {}), level: chosen}
-            levels = [replace(found, known=found.known and found.code != level) for found in row.levels]
-            row.personal = {**row.personal, "companies": companies, "levels": to_json(levels)}
+        companies = {**(row.personal.get("companies") or {}), level: [country, company_type]}
+        levels = [replace(found, known=found.known and found.code != level) for found in row.levels]
+        review = {k: v for k, v in (row.personal.get("review") or {}).items() if k != "refused"}
+        row.personal = {**row.personal, "companies": companies, "levels": to_json(levels), "review": review}
         _mark(row, level, COMPANY)
         row.touch(now)
         row.save()
@@ -103,12 +117,13 @@ def choose_company(*, flow: Flow, level: str, country: str, company_type: str, n
 
 
 def upload_file(
-    *, flow: Flow, level: str, part: str, key: str, content: BinaryIO, content_type: str, shown_name: str,
-    visitor: Visitor, now: datetime,
-) -> Flow:  # fmt: skip
-    """Passes one file on to the upstream and remembers its address there, under the key of its form field.
+    *, flow: Flow, level: str, part: str, field: str, content: BinaryIO, content_type: str, shown_name: str,
+    visitor: Visitor, now: datetime, turn: int = 0,
+) -> tuple[Flow, str]:  # fmt: skip
+    """Passes one file on to the upstream and remembers its address there; gives its receipt too.
 
-    Raises Rejected, or UpstreamUnavailable when there was no answer (sending it again is safe).
+    `turn` tells which of several files for one field was chosen last: an earlier one that arrives late must not take
+    its place. Raises Rejected, or UpstreamUnavailable when there was no answer (sending it again is safe).
     """
     call = Call(
         lang=upstream_language(flow.language),
@@ -124,20 +139,28 @@ def upload_file(
     except OutcomeUnknown as exc:
         raise UpstreamUnavailable(exc.code, trace=exc.trace, retry_after=5) from exc
     except SessionEnded:
-        token = renew_token(flow)
+        token = renew_token(flow, call.token)
         if not token:
             raise
         content.seek(0)
         release_connection()
         url = upstream().upload(content, name, content_type, replace(call, token=token))
+    receipt = secrets.token_urlsafe(9)
     with locked(flow) as row:
-        uploads = dict(row.personal.get("uploads") or {})
-        place = _draft_key(level, part)
-        uploads[place] = {**uploads.get(place, {}), key: {"url": url, "name": shown_name[:100]}}
-        row.personal = {**row.personal, "uploads": uploads}
+        _put_file(row, level, _draft_key(level, part), field, receipt, {"url": url, "name": shown_name[:100]}, turn)
         row.touch(now)
         row.save()
-    return row
+    return row, receipt
+
+
+def _put_file(row: Flow, level: str, place: str, field: str, receipt: str, file: Mapping[str, str], turn: int) -> None:
+    uploads, receipts = dict(row.personal.get("uploads") or {}), dict(row.personal.get("receipts") or {})
+    files, newest = dict(uploads.get(level) or {}), dict(receipts.get(place) or {})
+    if turn >= int(files.get(newest.get(field, ""), {}).get("turn", 0)):
+        newest[field] = receipt
+    files[receipt] = {**file, "turn": turn}
+    kept = dict(list(files.items())[-MOST_FILES:])
+    row.personal = {**row.personal, "uploads": {**uploads, level: kept}, "receipts": {**receipts, place: newest}}
 
 
 def save_draft(*, flow: Flow, level: Level, path: str, answers: list[tuple[str, str]], visitor: Visitor) -> bool:
@@ -151,7 +174,11 @@ def save_draft(*, flow: Flow, level: Level, path: str, answers: list[tuple[str, 
         token=flow.personal.get("token", ""),
         client_address=visitor.address,
         idempotency_key=new_key(),
+        read_timeout=DRAFT_TIMEOUT,
     )
+    submission = find(flow, SubmissionKind.LEVEL, level.code)
+    if submission is not None and (submission.progress.is_pending or submission.progress is Progress.ACCEPTED):
+        return False  # handed in meanwhile, from another tab or device: a draft must not come behind
     try:
         writes.apply(writes.level_application(flow, level, path, answers, draft=True), call)
     except UpstreamError as exc:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from io import BytesIO
@@ -30,8 +31,10 @@ from onboarding.domain.levels import (
 )
 from onboarding.guards import see_other
 from onboarding.kinds import AskedElement
-from onboarding.kyc_forms import LevelForm
+from onboarding.kyc_forms import LevelForm, Received
 from onboarding.models import Flow
+from onboarding.sealing import fingerprint
+from onboarding.writes import company_of
 
 # -- The path ----------------------------------------------------------------------------------------------------------
 
@@ -61,21 +64,25 @@ def at_part(flow: Flow, here: Position, part: str) -> Position | None:
     """The position in a part that is answered already, to be looked at or changed; None for any other part."""
     if here.level is None or part == here.part:
         return here
-    return replace(here, part=part) if part in level_services.answered_parts(flow, here.level.code) else None
+    asked = parts_of(here.level, here.path) if here.path else ()
+    answered = level_services.answered_parts(flow, here.level.code)
+    return replace(here, part=part) if part in asked and part in answered else None
 
 
 def level_form(flow: Flow, here: Position, request: HttpRequest | None = None) -> LevelForm:
     level, path = _level(here), here.path or Path("", "", ())
-    data = request.POST if request else level_services.draft_of(flow, level.code, here.part) or None
-    options = partial(dictionaries.options, lang=flow.language)
+    data = request.POST if request else level_services.draft_of(flow, level.code, here.part)
     if here.part == COMPANY:
-        return CompanyChoice(options=options, country=flow.country, data=data)
+        needed = partial(dictionaries.needed_options, lang=flow.language)
+        return CompanyChoice(options=needed, country=flow.country, data=data)
     asked = elements_of(path, here.part)
-    uploads = level_services.uploads_of(flow, level.code, here.part)
+    received = Received(*level_services.files_of(flow, level.code, here.part))
     files = request.FILES if request else None
     if asked and asked[0].kind is Kind.COMPANY:
-        return CompanyForm(asked[0], options=options, uploads=uploads, data=data, files=files)
-    return LevelForm(asked, options=options, uploads=uploads, data=data, files=files)
+        needed = partial(dictionaries.needed_options, lang=flow.language)
+        return CompanyForm(asked[0], options=needed, received=received, data=data, files=files)
+    options = partial(dictionaries.options, lang=flow.language)
+    return LevelForm(asked, options=options, received=received, data=data, files=files)
 
 
 def _level(here: Position) -> Level:
@@ -86,7 +93,7 @@ def _level(here: Position) -> Level:
 
 def show_level(
     request: HttpRequest, flow: Flow, here: Position, form: LevelForm, *, status: int = 200,
-    errors: pages.Errors = (), saved: bool = False, focus: str = "",
+    errors: pages.Errors = (), saved: str = "", focus: str = "",
 ) -> HttpResponse:  # fmt: skip
     level = _level(here)
     parts = parts_of(level, here.path) if here.path else (COMPANY,)
@@ -98,6 +105,8 @@ def show_level(
         "first": here.part in (COMPANY, parts[0]),
         "declaration": here.part == DECLARATION,
         "answers": _all_answers(flow, here) if here.part == DECLARATION else (),
+        "seen": _seen(flow, here) if here.part == DECLARATION else "",
+        "has_other_ways": len(level.paths) > 1,
         "final": here.part in (WHOLE, DECLARATION),
         "heading": HEADINGS.get(here.part) or pages.level_heading(here),
         "reason": review_services.review_reason(flow),
@@ -115,7 +124,12 @@ def show_level(
 def _part_list(flow: Flow, here: Position, parts: Sequence[str]) -> dict[str, Any]:
     answered = level_services.answered_parts(flow, _level(here).code)
     found = [
-        {"code": part, "name": HEADINGS.get(part, ""), "here": part == here.part, "answered": part in answered}
+        {
+            "code": part,
+            "name": HEADINGS.get(part) or _level(here).name,
+            "here": part == here.part,
+            "answered": part in answered,
+        }
         for part in parts
     ]
     return {"all": found, "number": parts.index(here.part) + 1}
@@ -126,7 +140,7 @@ def _all_answers(flow: Flow, here: Position) -> list[dict[str, Any]]:
     parts = parts_of(_level(here), here.path) if here.path else ()
     forms = [(part, level_form(flow, replace(here, part=part))) for part in parts if part != DECLARATION]
     return [
-        {"code": part, "name": HEADINGS.get(part, ""), "sections": [
+        {"code": part, "name": HEADINGS.get(part) or _level(here).name, "sections": [
             (title, [(asked.label, asked.shown) for asked in elements if asked.shown])
             for title, _row, elements in form.sections
         ]}
@@ -154,7 +168,8 @@ def answer_level(request: HttpRequest, flow: Flow, handle: str, here: Position) 
     return _next(request, flow, handle, here, form)
 
 
-_BUTTONS = ("choose", "draft", "handover", "add-", "remove-")
+# Buttons beside "Send": what is in the form is kept whichever is pressed.
+_BUTTONS = ("choose", "draft", "handover", "language", "other-way", "add-", "remove-", "go-")
 
 
 def _place(request: HttpRequest, flow: Flow, here: Position) -> Position:
@@ -168,30 +183,36 @@ def _place(request: HttpRequest, flow: Flow, here: Position) -> Position:
 
 def _keep(request: HttpRequest, flow: Flow, here: Position, form: LevelForm) -> Flow:
     """Nothing entered is lost: the answers stay with us, right or wrong, and good files go to the upstream at once."""
-    level = _level(here).code
-    flow = level_services.keep_draft(flow=flow, level=level, part=here.part, draft=form.entered, now=timezone.now())
+    flow = _keep_draft(flow, here, form.entered, form.receipts)
     for asked in form.new_files():
         flow = _pass_on(request, flow, here, asked)
     return flow
 
 
+def _keep_draft(flow: Flow, here: Position, draft: Mapping[str, str], receipts: Mapping[str, str]) -> Flow:
+    return level_services.keep_draft(
+        flow=flow, level=_level(here).code, part=here.part, draft=draft, receipts=receipts, now=timezone.now()
+    )
+
+
 def _pass_on(request: HttpRequest, flow: Flow, here: Position, asked: AskedElement) -> Flow:
     """One file on to the upstream; a refusal stands at its element."""
     assert asked.picture is not None and asked.file is not None  # noqa: S101 (new_files() gives no others)
-    key, level = asked.name.removeprefix("el-"), _level(here).code
+    turn = request.POST.get("turn", "")
     try:
-        flow = level_services.upload_file(
+        flow, asked.receipt = level_services.upload_file(
             flow=flow,
-            level=level,
+            level=_level(here).code,
             part=here.part,
-            key=key,
+            field=asked.name,
             content=BytesIO(asked.picture.content),
             content_type=asked.picture.content_type,
             shown_name=asked.file.name or "",
             visitor=visitor.read(request),
             now=timezone.now(),
+            turn=int(turn) if turn.isascii() and turn.isdigit() and len(turn) < 16 else 0,
         )
-        asked.upload = level_services.uploads_of(flow, level, here.part)[key]
+        asked.upload = level_services.files_of(flow, _level(here).code)[0][asked.receipt]
     except services.Rejected as exc:
         asked.errors[""] = i18n.refusal(exc.code, exc.field)
     return flow
@@ -200,18 +221,27 @@ def _pass_on(request: HttpRequest, flow: Flow, here: Position, asked: AskedEleme
 def _round_trip(
     request: HttpRequest, flow: Flow, handle: str, here: Position, form: LevelForm, button: str
 ) -> HttpResponse:
-    """Everything is kept, nothing is sent on yet."""
-    if button == "handover":
-        return handover_views.begin(request, flow, handle)
+    """Everything is kept, nothing is handed in yet."""
+    saved = ""
     if button == "draft" and here.path:
-        save_draft(request, flow, here)
+        saved = "there" if save_draft(request, flow, here) else "here"
     if form.errors:
-        return show_level(request, flow, here, form, status=422, saved=button == "draft")
+        return show_level(request, flow, here, form, status=422, saved=saved)
+    match button:
+        case "handover":
+            return handover_views.begin(request, flow, handle)
+        case "language":
+            return _in_language(request, flow, handle, here)
+        case "other-way":
+            level_services.forget_path(flow=flow, level=_level(here).code, now=timezone.now())
+            return see_other(handle)
+        case _ if button.startswith("go-"):
+            return _at(handle, {"part": button.removeprefix("go-")})
     focus = "pictures" if button == "choose" else ""
     if isinstance(form, CompanyForm) and form.has_people:
         flow, focus = _change_people(flow, here, form, button)
     shown = {"part": here.part} if here.part else {}
-    shown |= {"saved": "1"} if button == "draft" else {}
+    shown |= {"saved": saved} if saved else {}
     return _again(request, flow, handle, here, shown, focus)
 
 
@@ -220,33 +250,46 @@ def _again(
 ) -> HttpResponse:
     """The page as it is now: at once for htmx; else by a redirect, so that Back and reload send nothing again."""
     if request.headers.get("HX-Request"):
-        return show_level(request, flow, here, level_form(flow, here), saved="saved" in shown, focus=focus)
+        return show_level(request, flow, here, level_form(flow, here), saved=shown.get("saved", ""), focus=focus)
+    return _at(handle, shown, focus)
+
+
+def _at(handle: str, shown: Mapping[str, str], focus: str = "") -> HttpResponse:
     response = see_other(handle)
     response["Location"] += (f"?{urlencode(shown)}" if shown else "") + (f"#{focus}" if focus else "")
+    return response
+
+
+def _in_language(request: HttpRequest, flow: Flow, handle: str, here: Position) -> HttpResponse:
+    """A whole page even for htmx: its language is not a matter of the step alone."""
+    chosen = i18n.supported(request.POST.get("lang", ""))
+    if chosen:
+        flow = services.set_language(flow=flow, language=chosen, now=timezone.now())
+        review_services.translate_levels(flow=flow, now=timezone.now())
+    response = _at(handle, {"part": here.part} if here.part else {})
+    if request.headers.get("HX-Request"):
+        address = response["Location"]
+        response = HttpResponse()
+        response["HX-Redirect"] = address
     return response
 
 
 def look_at_level(request: HttpRequest, flow: Flow, here: Position) -> HttpResponse:
     """The level by GET; `part` leads back to a part that is answered."""
     here = at_part(flow, here, request.GET.get("part", here.part)) or here
-    return show_level(request, flow, here, level_form(flow, here), saved="saved" in request.GET)
+    return show_level(request, flow, here, level_form(flow, here), saved=request.GET.get("saved", ""))
 
 
 def _change_people(flow: Flow, here: Position, form: CompanyForm, button: str) -> tuple[Flow, str]:
     """One person more, or one less: whoever came behind moves up. Gives the id of the field to go on with."""
-    level = _level(here).code
-    draft, uploads, people = form.entered, level_services.uploads_of(flow, level, here.part), form.people
+    draft, receipts, people = form.entered, form.receipts, form.people
     row = next((row for row in range(people) if button == f"remove-{form.code}-{row}"), None)
     if button == f"add-{form.code}" and form.may_add:
         people += 1
     elif row is not None and people > 1:
-        draft = without_row(form.code, row, draft)
-        uploads = without_row(form.code, row, uploads, prefix="")
+        draft, receipts = without_row(form.code, row, draft), without_row(form.code, row, receipts)
         people -= 1
-    draft[ROWS] = str(people)
-    flow = level_services.keep_draft(
-        flow=flow, level=level, part=here.part, draft=draft, uploads=uploads, now=timezone.now()
-    )
+    flow = _keep_draft(flow, here, {**draft, ROWS: str(people)}, receipts)
     added = people > form.people
     return flow, level_form(flow, here).asked_elements[form.first_of(people - 1)].id if added else ""
 
@@ -266,6 +309,9 @@ def _next(request: HttpRequest, flow: Flow, handle: str, here: Position, form: L
         flow = level_services.answer_part(flow=flow, level=level.code, part=here.part, now=timezone.now())
         save_draft(request, flow, here)
         return see_other(handle)
+    if request.POST.get("seen", _seen(flow, here)) != _seen(flow, here):
+        text = _("Something was changed in the meantime. Look at everything once more.")
+        return show_level(request, flow, here, form, status=409, errors=[("", text)])
     if "declare" not in request.POST:
         text = _("Confirm this before you send.")
         return show_level(request, flow, here, form, status=422, errors=[("id_declare", text)])
@@ -277,6 +323,12 @@ def _next(request: HttpRequest, flow: Flow, handle: str, here: Position, form: L
     return _submit(request, flow, handle, here, form, answers)
 
 
+def _seen(flow: Flow, here: Position) -> str:
+    """What the declaration is about, as a fingerprint: another tab or device must not change what somebody confirms."""
+    parts = [[form.entered, form.receipts] for _place, form in _other_parts(flow, here)]
+    return fingerprint("declaration", _level(here).code, json.dumps([company_of(flow, _level(here).code), parts]))
+
+
 def _other_parts(flow: Flow, here: Position) -> list[tuple[Position, LevelForm]]:
     """The parts with elements, filled with what was kept of them."""
     parts = parts_of(_level(here), here.path) if here.path else ()
@@ -284,14 +336,16 @@ def _other_parts(flow: Flow, here: Position) -> list[tuple[Position, LevelForm]]
     return [(place, level_form(flow, place)) for place in places]
 
 
-def save_draft(request: HttpRequest, flow: Flow, here: Position) -> None:
-    """What is right so far, of every part, to the upstream: it can be gone on with after another sign-in too."""
+def save_draft(request: HttpRequest, flow: Flow, here: Position) -> bool:
+    """What is right so far, of every part, to the upstream, where it outlives this flow; whether it took it."""
     answers = []
     for _place, form in _other_parts(flow, here):
         form.check()
         answers += form.answers()
     path = here.path.code if here.path else ""
-    level_services.save_draft(flow=flow, level=_level(here), path=path, answers=answers, visitor=visitor.read(request))
+    return level_services.save_draft(
+        flow=flow, level=_level(here), path=path, answers=answers, visitor=visitor.read(request)
+    )
 
 
 def _submit(
@@ -313,11 +367,17 @@ def _submit(
 def take_file(request: HttpRequest, flow: Flow, here: Position) -> HttpResponse:
     """One file, sent by a script as soon as it was chosen; answered by the element it belongs to."""
     here = _place(request, flow, here)
-    asked = level_form(flow, here, request).find(request.POST.get("field", ""))
-    if here.step is not Step.LEVEL or asked is None or asked.file is None:
+    form = level_form(flow, here, request)
+    asked = form.find(request.POST.get("field", ""))
+    if here.step is not Step.LEVEL or asked is None or asked.file is None or _is_stale(flow, here, form):
         raise services.StepOver
-    asked.upload = level_services.uploads_of(flow, _level(here).code, here.part).get(asked.name.removeprefix("el-"), {})
     asked.rule.check(asked)
     if not asked.errors:
         _pass_on(request, flow, here, asked)
     return pages.element(request, asked.template, {"asked": asked}, status=422 if asked.errors else 200)
+
+
+def _is_stale(flow: Flow, here: Position, form: LevelForm) -> bool:
+    """Whether people were added or removed since the page was drawn: a file would go to somebody else."""
+    kept = level_form(flow, here)
+    return isinstance(form, CompanyForm) and isinstance(kept, CompanyForm) and form.people != kept.people

@@ -7,12 +7,13 @@ bounded by what the header says before anything is decoded. Nothing is written t
 
 from __future__ import annotations
 
+import gc
 import logging
 import re
 import struct
 import time
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from io import BytesIO
@@ -37,12 +38,14 @@ _MAX_SCANNED = 1_500_000_000  # pixels times scans of a progressive JPEG: about 
 _MAX_ICC = 1_000_000  # bytes; larger colour profiles are ignored
 _QUALITIES = (88, 70, 50)  # of JPEG; the first whose result is small enough
 _PDF_OBJECTS = 50_000  # objects of a document; a scan has about four a page
-_PDF_SECONDS = 1.0  # of this thread's CPU time, for looking through them
+_PDF_SECONDS = 0.5  # of this thread's CPU time, for looking through them
 
 pillow_heif.register_heif_opener(thumbnails=False, depth_images=False, aux_images=False, decode_threads=1)
 # It repeats pieces of a broken document, which is the customer's.
 logging.getLogger("pypdf").setLevel(logging.CRITICAL)
-_decoding = BoundedSemaphore(2)  # pictures decoded at once in this process, for the sake of memory
+# What is decoded at once in this process, for the sake of memory; how long a file waits for its turn.
+_decoding, _examining = BoundedSemaphore(2), BoundedSemaphore(1)
+_PATIENCE = 8.0  # seconds
 
 # What Pillow, its plugins and pypdf raise on files made to break them; kept complete by a test with random damage.
 _BROKEN = (
@@ -63,6 +66,7 @@ class Refusal(StrEnum):
     BAD_PDF = "bad_pdf"  # a document that is damaged, has no pages or is too intricate to be looked through
     ENCRYPTED_PDF = "encrypted_pdf"  # asks for a password, or restricts what may be done with it
     UNSAFE_PDF = "unsafe_pdf"  # holds scripts, forms that send or run something, media or attached files
+    BUSY = "busy"  # too many others are looked at just now; the file may be fine
     TOO_MANY_PAGES = "too_many_pages"  # a document of more than `MAX_PAGES`
 
 
@@ -94,12 +98,20 @@ def prepare(file: BinaryIO, *, size: int, most: int, pdf: bool = False) -> Pictu
         case "":
             return Refusal.NOT_AN_IMAGE
         case "PDF" if pdf:
-            return _examine_pdf(content) or Picture(content, "application/pdf", "pdf")
+            return _in_turn(_examining, lambda: _examine_pdf(content) or Picture(content, "application/pdf", "pdf"))
         case kind if kind in MAX_PIXELS:
-            with _decoding:
-                return _redraw(content, kind, most)
+            return _in_turn(_decoding, lambda: _redraw(content, kind, most))
         case _:
             return Refusal.WRONG_TYPE
+
+
+def _in_turn(turns: BoundedSemaphore, work: Callable[[], Picture | Refusal]) -> Picture | Refusal:
+    if not turns.acquire(timeout=_PATIENCE):
+        return Refusal.BUSY
+    try:
+        return work()
+    finally:
+        turns.release()
 
 
 # -- Kinds -------------------------------------------------------------------------------------------------------------
@@ -253,11 +265,12 @@ def _examine_pdf(content: bytes) -> Refusal | None:
     """Why the document is not passed on, if so. Looks at its structure, not at what its pages show."""
     if content.count(b"obj") > 2 * _PDF_OBJECTS or content.count(b"xref") > 1000:
         return Refusal.BAD_PDF  # reading the table of contents alone would take seconds
+    reader: pypdf.PdfReader | None = None
     try:
         with pypdf.apply_configuration(
-            zlib_maximum_output_length=5_000_000,
-            lzw_maximum_output_length=5_000_000,
-            run_length_maximum_output_length=5_000_000,
+            zlib_maximum_output_length=1_000_000,
+            lzw_maximum_output_length=1_000_000,
+            run_length_maximum_output_length=1_000_000,
             array_maximum_element_count=_PDF_OBJECTS,
             dictionary_maximum_element_count=_PDF_OBJECTS,
             page_tree_maximum_entries=2000,
@@ -272,6 +285,9 @@ def _examine_pdf(content: bytes) -> Refusal | None:
             pages = reader.get_num_pages()
     except _BROKEN:
         return Refusal.BAD_PDF
+    finally:
+        reader = None
+        gc.collect()  # a reader refers to itself in circles, and what it read can be a thousand times the file
     return Refusal.BAD_PDF if pages < 1 else Refusal.TOO_MANY_PAGES if pages > MAX_PAGES else None
 
 

@@ -6,7 +6,7 @@ Reads the upstream and writes to our own rows only, so every one of them may be 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from urllib.parse import quote
@@ -15,13 +15,14 @@ from django.conf import settings
 
 from onboarding import writes
 from onboarding.domain.flow import Outcome, Progress, open_levels
-from onboarding.domain.levels import Level, renamed, to_json
+from onboarding.domain.levels import COMPANY, Level, renamed, to_json
 from onboarding.gateway import upstream, upstream_language
 from onboarding.models import Flow, SubmissionKind, release_connection
 from onboarding.services import renew_token, state_of
 from onboarding.submissions import locked
 from onboarding.upstream.client import Call
-from onboarding.upstream.errors import OutcomeUnknown, SessionEnded, UpstreamError, UpstreamUnavailable
+from onboarding.upstream.codes import NO_LEVEL_DATA
+from onboarding.upstream.errors import OutcomeUnknown, Refused, SessionEnded, UpstreamError, UpstreamUnavailable
 from onboarding.upstream.wire import FindLevelsRequest, LevelStatus, Review, ReviewStatus
 from onboarding.writes import MAX_LEVEL_CODE
 
@@ -41,28 +42,50 @@ def _call(flow: Flow) -> Call:
 
 
 def fetch_level(*, flow: Flow, level: Level, now: datetime) -> Flow:
-    """Puts the elements in of a level that the upstream only named; one that has none is left out from then on.
+    """Puts the elements in of a level that the upstream only named; one that it says has none is left out from then on.
 
-    Raises UpstreamUnavailable when there is no answer: nothing was done, and the next look asks again.
+    Any other answer leaves nothing out: a company whose country or type is refused chooses again, with the reason.
+    Raises UpstreamUnavailable, Misconfigured or ContractBroken: the next look asks again.
     """
+    chosen = writes.company_of(flow, level.code)
     try:
         found = _find_level(flow, level)
     except SessionEnded:
-        if not renew_token(flow):
+        if not renew_token(flow, flow.personal.get("token", "")):
             return Flow.objects.get(pk=flow.pk)
         raise UpstreamUnavailable("SESSION_RENEWED", retry_after=1) from None
     except OutcomeUnknown as exc:
         raise UpstreamUnavailable(exc.code, trace=exc.trace, retry_after=5) from exc
-    except UpstreamUnavailable:
-        raise
-    except UpstreamError as exc:
-        log.error("level %r of reference %s cannot be fetched: %s", level.code, flow.reference, exc)
+    except Refused as exc:
+        if exc.code not in NO_LEVEL_DATA:
+            return _choose_again(flow, level, exc, now)
         found = None
     with locked(flow) as row:
-        _put(row, replace(found, code=level.code, name=found.name or level.name) if found else level)
+        if writes.company_of(row, level.code) == chosen:  # else another choice was made meanwhile: its answer counts
+            _put(row, replace(found, code=level.code, name=found.name or level.name) if found else level)
+            row.touch(now)
+            row.save()
+    return row
+
+
+def _choose_again(flow: Flow, level: Level, refused: Refused, now: datetime) -> Flow:
+    log.warning("level %r of reference %s is refused: %s", level.code, flow.reference, refused)
+    if not level.is_company:
+        raise UpstreamUnavailable(refused.code, trace=refused.trace, retry_after=60) from refused
+    with locked(flow) as row:
+        answered = dict(row.personal.get("answered") or {})
+        answered[level.code] = [part for part in answered.get(level.code, []) if part != COMPANY]
+        review = {**(row.personal.get("review") or {}), "refused": [refused.code, refused.field.value]}
+        row.personal = {**row.personal, "answered": answered, "review": review}
         row.touch(now)
         row.save()
     return row
+
+
+def company_refusal(flow: Flow) -> tuple[str, str] | None:
+    """(code, field) of the refusal of the country or type that was chosen for the company."""
+    refused = (flow.personal.get("review") or {}).get("refused")
+    return (str(refused[0]), str(refused[1])) if refused else None
 
 
 def _find_level(flow: Flow, level: Level) -> Level | None:
@@ -117,20 +140,23 @@ def look_at_review(*, flow: Flow, now: datetime) -> Flow:
     Passed: the flow is at its end, and what was only kept for mending is dropped. Rejected: what was rejected is open
     again, with the reason and what was entered. Neither, and the upstream has further levels open: they come next.
     """
-    token = flow.personal.get("token")
-    review = flow.personal.get("review") or {}
-    if flow.outcome != Outcome.IN_REVIEW or not token or not flow.levels or review.get("next", "") > now.isoformat():
+    if flow.outcome != Outcome.IN_REVIEW or not flow.personal.get("token") or not flow.levels:
         return flow
-    statuses: tuple[LevelStatus, ...] = ()
-    found = Review(ReviewStatus.IN_REVIEW)
+    with locked(flow) as row:
+        if (row.personal.get("review") or {}).get("next", "") > now.isoformat():
+            return row
+        row.personal = {**row.personal, "review": {"next": (now + REVIEW_PAUSE).isoformat()}}
+        row.save()
     try:
-        found = _check(flow)
-        if found.status in (ReviewStatus.REJECTED, ReviewStatus.OPEN):
-            statuses = level_statuses(flow)
+        found = _check(row)
+        asked = found.status in (ReviewStatus.REJECTED, ReviewStatus.OPEN)
+        statuses = _statuses(row) if asked else ()
     except SessionEnded:
-        renew_token(flow)
+        renew_token(row, row.personal.get("token", ""))
+        return row
     except UpstreamError as exc:
         log.info("the review of reference %s cannot be looked at: %s", flow.reference, exc)
+        return row
     with locked(flow) as row:
         if row.outcome == Outcome.IN_REVIEW:
             _take_over(row, found, statuses, now)
@@ -143,39 +169,36 @@ def _check(flow: Flow) -> Review:
     return upstream().check_application(business, flow.identity.account_type.number, _call(flow))
 
 
-def level_statuses(flow: Flow) -> tuple[LevelStatus, ...]:
-    """How each level stands; nothing when the upstream does not say."""
-    try:
-        return upstream().level_statuses(flow.identity.account_type.number, _call(flow))
-    except UpstreamError as exc:
-        log.info("the levels of reference %s cannot be listed: %s", flow.reference, exc)
-        return ()
+def _statuses(flow: Flow) -> tuple[LevelStatus, ...]:
+    """How each level stands, each level once."""
+    found = upstream().level_statuses(flow.identity.account_type.number, _call(flow))
+    return tuple({status.code: status for status in reversed(found)}.values())[::-1]
 
 
-def _take_over(row: Flow, found: Review, statuses: Iterable[LevelStatus], now: datetime) -> None:
-    row.personal = {**row.personal, "review": {"next": (now + REVIEW_PAUSE).isoformat()}}
-    by_status = {status: {s.code for s in statuses if s.status is status} for status in ReviewStatus}
+def _take_over(row: Flow, found: Review, statuses: Sequence[LevelStatus], now: datetime) -> None:
     if found.status is ReviewStatus.PASSED:
         row.outcome = Outcome.PASSED
-        row.personal = {**row.personal, "password": "", "drafts": {}, "uploads": {}, "levels": []}
+        row.personal = {
+            **row.personal, "password": "", "drafts": {}, "uploads": {}, "receipts": {}, "levels": []
+        }  # fmt: skip
     elif found.status is ReviewStatus.REJECTED:
-        _reopen(row, by_status[ReviewStatus.REJECTED])
+        _reopen(row, statuses)
+        row.outcome = Outcome.OPEN
         row.personal = {**row.personal, "review": {"reason": found.reason[:MAX_REASON]}}
         row.touch(now)
-    elif found.status is ReviewStatus.OPEN:
-        new = [status for status in _fillable(statuses) if status.code not in {level.code for level in row.levels}]
-        if new:
-            _add(row, new)
-            row.outcome = Outcome.OPEN
-            row.touch(now)
+    elif found.status is ReviewStatus.OPEN and _add(row, _fillable(statuses)):
+        row.outcome = Outcome.OPEN
+        row.touch(now)
 
 
-def _reopen(row: Flow, rejected: set[str]) -> None:
-    """The levels that were rejected; all that were handed in when the upstream does not say which."""
+def _reopen(row: Flow, statuses: Sequence[LevelStatus]) -> None:
+    """The levels that were rejected; all that have not passed when the upstream's list does not say which."""
+    rejected = {status.code for status in statuses if status.status is ReviewStatus.REJECTED}
+    passed = {status.code for status in statuses if status.status is ReviewStatus.PASSED}
     handed_in = row.submissions.filter(kind=SubmissionKind.LEVEL, state=Progress.ACCEPTED)
-    named = handed_in.filter(level__in=rejected)
-    (named if named.exists() else handed_in).update(state=Progress.REJECTED)
-    row.outcome = Outcome.OPEN
+    which = handed_in.filter(level__in=rejected) if rejected else handed_in.exclude(level__in=passed)
+    which.update(state=Progress.REJECTED)
+    _add(row, [status for status in statuses if status.code in rejected])
 
 
 def _fillable(statuses: Iterable[LevelStatus]) -> list[LevelStatus]:
@@ -186,36 +209,48 @@ def _fillable(statuses: Iterable[LevelStatus]) -> list[LevelStatus]:
     return [s for s in statuses if s.status in to_do and (not s.after or s.after in passed)]
 
 
-def _add(row: Flow, new: Iterable[LevelStatus], *, first: bool = False) -> None:
-    """Levels that the registration did not name; their elements are fetched when their turn comes."""
-    kind = row.identity.account_type.number
-    levels = [Level(s.code, s.name, (), kind, known=False) for s in new if len(s.code) <= MAX_LEVEL_CODE]
+def _add(row: Flow, statuses: Iterable[LevelStatus], *, first: bool = False) -> bool:
+    """Levels that the registration did not name; their elements are fetched when their turn comes. Whether any."""
+    kind, known = row.identity.account_type.number, {level.code for level in row.levels}
+    new = [status for status in statuses if status.code not in known and len(status.code) <= MAX_LEVEL_CODE]
+    levels = [Level(status.code, status.name, (), kind, known=False) for status in new]
     ordered = (*levels, *row.levels) if first else (*row.levels, *levels)
     row.personal = {**row.personal, "levels": to_json(ordered)}
+    return bool(new)
 
 
 def open_earlier(*, flow: Flow, level: str, now: datetime) -> bool:
     """Opens the level that must come before this one; whether there is one that the customer can fill in.
 
-    There is none while the earlier one is being checked: then there is only waiting.
+    There is none while the earlier one is being checked, or when it turned out to ask for nothing: then there is only
+    waiting.
     """
-    statuses = level_statuses(flow)
-    earlier = next((s for s in _fillable(statuses) if s.code != level), None)
-    position = [s.code for s in statuses]
-    if earlier is None or (level in position and position.index(earlier.code) > position.index(level)):
+    try:
+        statuses = _statuses(flow)
+    except UpstreamError as exc:
+        log.info("the levels of reference %s cannot be listed: %s", flow.reference, exc)
+        return False
+    before = [status.code for status in statuses]
+    before = before[: before.index(level)] if level in before else before
+    earlier = next((status for status in _fillable(statuses) if status.code in before), None)
+    if earlier is None or _is_empty(flow, earlier.code):
         return False
     reason = _reason(flow) if earlier.status is ReviewStatus.REJECTED else ""
     with locked(flow) as row:
         row.submissions.filter(kind=SubmissionKind.LEVEL, level=earlier.code).update(state=Progress.REJECTED)
+        same = [replace(f, known=f.has_elements) for f in row.levels if f.code == earlier.code]
         others = [found for found in row.levels if found.code != earlier.code]
-        same = [found for found in row.levels if found.code == earlier.code]
         row.personal = {**row.personal, "levels": to_json([*same, *others])}
+        _add(row, [earlier], first=True)
         row.personal = {**row.personal, "review": {"first": earlier.code, "reason": reason}}
-        if not same:
-            _add(row, [earlier], first=True)
         row.touch(now)
         row.save()
     return True
+
+
+def _is_empty(flow: Flow, level: str) -> bool:
+    """Whether the level was opened before, and asks for nothing."""
+    return comes_first(flow, level) and any(f.code == level and not f.has_elements for f in flow.levels)
 
 
 def _reason(flow: Flow) -> str:

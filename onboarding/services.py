@@ -372,25 +372,42 @@ def replayed_handle(*, handle: str, code: str) -> str | None:
 def ensure_token(flow: Flow) -> None:
     """Logs in with the password just set when we hold no token; without a password the customer signs in himself."""
     row = Flow.objects.get(pk=flow.pk)
-    password = row.personal.get("password")
-    if row.personal.get("token") or not password or row.outcome not in (Outcome.OPEN, Outcome.IN_REVIEW):
+    if row.personal.get("token"):
         return
+    found = _log_in(row)
+    if found:
+        with locked(flow) as row:
+            row.personal = {**row.personal, "token": row.personal.get("token") or found}
+            row.save()
+
+
+def _log_in(row: Flow) -> str:
+    """A session token by the password, "" when there is none or the upstream refuses it."""
+    password = row.personal.get("password")
+    if not password or row.outcome not in (Outcome.OPEN, Outcome.IN_REVIEW):
+        return ""
     request = LoginRequest(**writes.login_fields(row.identity), device=2, password_md5=password)
     release_connection()
     try:
-        login = upstream().login(request, Call(lang=upstream_language(row.language)))
+        return upstream().login(request, Call(lang=upstream_language(row.language))).token
     except UpstreamError as exc:
         log.warning("no token for reference %s: %s", row.reference, exc)
-        return
-    with locked(flow) as row:
-        row.personal = {**row.personal, "token": login.token}
-        row.save()
+        return ""
 
 
-def renew_token(flow: Flow) -> str:
-    """The session of another log-in after the first one ended; "" when we cannot log in."""
+def renew_token(flow: Flow, dead: str) -> str:
+    """The session of another log-in after the one of this token ended; "" when we cannot log in.
+
+    The dead token stays until there is a better one, or none: whoever else works with the flow must not find it
+    without a session meanwhile.
+    """
+    row = Flow.objects.get(pk=flow.pk)
+    token = str(row.personal.get("token", ""))
+    if token != dead:
+        return token  # somebody else was first
+    found = _log_in(row)
     with locked(flow) as row:
-        row.personal = {**row.personal, "token": ""}
-        row.save()
-    ensure_token(flow)
-    return str(Flow.objects.get(pk=flow.pk).personal.get("token", ""))
+        if row.personal.get("token", "") == dead:
+            row.personal = {**row.personal, "token": found}
+            row.save()
+    return found or str(row.personal.get("token", ""))

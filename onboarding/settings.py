@@ -194,8 +194,8 @@ BODY_MAX_BYTES = 32 * 1024 * 1024  # one POST with several pictures
 FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.MemoryFileUploadHandler"]  # never a temporary file
 FILE_UPLOAD_MAX_MEMORY_SIZE = BODY_MAX_BYTES  # the handler compares it with the whole body
 DATA_UPLOAD_MAX_MEMORY_SIZE = 4 * 1024 * 1024  # of text: a hundred long answers; other pages take less (guards.py)
-DATA_UPLOAD_MAX_NUMBER_FIELDS = 1000
-DATA_UPLOAD_MAX_NUMBER_FILES = 100
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 5000  # an element of a level has up to two
+DATA_UPLOAD_MAX_NUMBER_FILES = 500
 
 # -- Security ----------------------------------------------------------------------------------------------------------
 _HTTPS = PUBLIC_URL.startswith("https://")

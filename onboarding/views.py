@@ -31,6 +31,7 @@ from onboarding.domain.flow import Channel, Notice, Outcome, Position, Step
 from onboarding.forms import PasswordForm, VerifyForm, errors_of
 from onboarding.guards import View, customer_page, left_flow, posted, see_other, with_flow
 from onboarding.models import Flow
+from onboarding.upstream.errors import UpstreamUnavailable
 
 # -- The flow ----------------------------------------------------------------------------------------------------------
 
@@ -90,13 +91,18 @@ def _looked_at(request: HttpRequest, flow: Flow) -> tuple[Flow, Position]:
     return _fetched(request, flow, here)
 
 
+MOST_FETCHED = 5  # levels in one request
+
+
 def _fetched(request: HttpRequest, flow: Flow, here: Position) -> tuple[Flow, Position]:
     """The position once the upstream has said what the level asks for."""
-    while here.level is not None and here.must_fetch:
+    for _ in range(MOST_FETCHED):
+        if here.level is None or not here.must_fetch:
+            return flow, here
         flow = review_services.fetch_level(flow=flow, level=here.level, now=timezone.now())
         flow = pages.set_page(request, flow=flow).flow or flow
         here = services.position(flow)
-    return flow, here
+    raise UpstreamUnavailable("MANY_LEVELS", retry_after=1)  # the next look goes on from here
 
 
 def _known(flow: Flow) -> dict[str, str]:

@@ -14,7 +14,8 @@ from typing import Any
 
 from onboarding.domain.levels import DOCUMENT_KINDS, Element, Kind
 
-MAX_PEOPLE = 20  # of one list
+MAX_PEOPLE = 200  # of one list, however they came there
+MAX_ADDED = 20  # as many can be added here
 
 
 @dataclass(frozen=True, slots=True)

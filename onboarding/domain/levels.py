@@ -207,21 +207,25 @@ def elements_of(path: Path, part: str) -> tuple[Element, ...]:
             return tuple(e for e in path.elements if e.code == part and e.kind is Kind.COMPANY)
 
 
-def arranged(elements: Iterable[Element]) -> tuple[Element, ...]:
-    """The elements as a page shows them: pictures of a document right behind the choice of the document.
+def asked_once(elements: Iterable[Element]) -> tuple[Element, ...]:
+    """The same question twice (code, kind and name are one) is one; one code under two names is two questions.
 
-    The same question asked twice (code, kind and name are one) is asked once; one code under two names is two
-    questions, and both answers are sent.
+    Decided when the level is read, so that a language in which two names are alike takes no question away.
     """
     found: dict[tuple[str, Kind, str], Element] = {}
     for element in elements:
         found.setdefault((element.code, element.kind, element.name), element)
-    once = tuple(found.values())
-    group = next((e for e in once if e.kind is Kind.INPUT_GROUP), None)
+    return tuple(found.values())
+
+
+def arranged(elements: Iterable[Element]) -> tuple[Element, ...]:
+    """The elements as a page shows them: pictures of a document right behind the choice of the document."""
+    elements = tuple(elements)
+    group = next((e for e in elements if e.kind is Kind.INPUT_GROUP), None)
     if group is None:
-        return once
-    pictures = tuple(e for e in once if e.document)
-    others = tuple(e for e in once if not e.document)
+        return elements
+    pictures = tuple(e for e in elements if e.document)
+    others = tuple(e for e in elements if not e.document)
     at = others.index(group) + 1
     return (*others[:at], *pictures, *others[at:])
 
@@ -253,7 +257,7 @@ def group(entries: Iterable[tuple[str, str, int, Path]]) -> tuple[Level, ...]:
         found = paths.setdefault(code, {})
         if path.elements:
             before = found.get(plain(path.code), Path(path.code, path.name, ()))
-            found[plain(path.code)] = replace(before, elements=before.elements + path.elements)
+            found[plain(path.code)] = replace(before, elements=asked_once((*before.elements, *path.elements)))
     return tuple(
         Level(code, names[code], tuple(found.values()), types[code], known=bool(found)) for code, found in paths.items()
     )

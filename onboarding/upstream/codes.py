@@ -50,6 +50,8 @@ PASSED_CODES = frozenset({"CUSTOMER_API_0000604", "CUSTOMER_API_0000608"})
 AGENT_CODES = frozenset({"CUSTOMER_API_0000901", "CUSTOMER_API_0000902", "CUSTOMER_API_0000903"})
 # Definitely not done, and not the customer's fault: the same request may be accepted later.
 LATER_CODES = frozenset({"CUSTOMER_API_0000005", "CUSTOMER_API_0000108", "CUSTOMER_API_0000613"})
+# The level has nothing to ask, or there is no such level.
+NO_LEVEL_DATA = frozenset(f"CUSTOMER_API_0000{number}" for number in ("602", "603", "607", "611", "612", "615"))
 LEVEL_ORDER = "CUSTOMER_API_0000616"  # another level must pass first
 REJECTED_CODES = frozenset({"CUSTOMER_API_0000606", "CUSTOMER_API_0000610"})
 

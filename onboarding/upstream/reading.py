@@ -200,10 +200,15 @@ def _element(item: Mapping[str, Any]) -> Element:
         kind=Kind.read(show_type, code),
         show_type=show_type,
         pattern=text(item, "extend"),
-        saved=text(item, "elementValue"),
+        saved=_answer(item.get("elementValue")) or text(item, "elementValue"),
         saved_group=text(item, "elementCodeInputGroup"),
         saved_group_number=text(item, "elementValueInputGroup"),
     )
+
+
+def _answer(saved: Any) -> str:
+    """A yes or no may be kept as JSON has it."""
+    return str(saved).lower() if isinstance(saved, bool) else ""
 
 
 def _objects(data: Any) -> list[Mapping[str, Any]]:

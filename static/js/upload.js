@@ -129,6 +129,7 @@
     if (!job) return;
     jobs.delete(field.id);
     job.request?.abort();
+    if (job.request) field.querySelector("[type=hidden]").value ||= "none"; // should it have arrived all the same
     job.row.remove();
     job.input.name = field.dataset.file;
     release(false);
@@ -160,6 +161,7 @@
     const data = new FormData();
     for (const hidden of form.querySelectorAll("[type=hidden]")) data.append(hidden.name, hidden.value);
     data.append("field", name);
+    data.append("turn", Date.now());
     data.append(name, file);
     input.removeAttribute("name"); // the form does not send it too
     show(job, "sending");

@@ -15,6 +15,7 @@ from onboarding.domain.levels import (
     Path,
     applicable,
     arranged,
+    asked_once,
     elements_of,
     from_json,
     group,
@@ -85,7 +86,7 @@ def test_pictures_of_documents_stand_behind_the_question_for_the_document() -> N
 
 def test_the_same_question_twice_is_asked_once_and_one_code_under_two_names_is_two_questions() -> None:
     other = Element("name", "Name of your mother", Kind.INPUT)
-    assert arranged([NAME, BORN, NAME, other]) == (NAME, BORN, other)
+    assert asked_once([NAME, BORN, NAME, other]) == (NAME, BORN, other)
 
 
 def test_a_company_form_is_known_by_its_code_where_the_upstream_names_no_kind() -> None:

@@ -12,6 +12,7 @@ from functools import wraps
 from typing import Any
 
 from django.conf import settings
+from django.core.exceptions import ObjectDoesNotExist
 from django.http import HttpRequest, HttpResponse
 from django.http.request import RawPostDataException, UnreadablePostError
 from django.urls import reverse
@@ -79,7 +80,7 @@ def _answered(view: View, request: HttpRequest, kwargs: dict[str, Any]) -> HttpR
         return see_other(pages.of(request).handle)
     except UpstreamError:
         return pages.problem(request, "unsupported", 503, retry_after=300)
-    except Flow.DoesNotExist:  # deleted by another request of the same customer
+    except ObjectDoesNotExist:  # deleted by another request of the same customer
         return pages.problem(request, "not-found", 404)
     except SealBroken:
         log.error("a flow cannot be opened with the configured keys: is an earlier key missing from the fallbacks?")

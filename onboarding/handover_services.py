@@ -101,8 +101,9 @@ def find_link(secret: str) -> Flow | None:
 
 
 def require_open(flow: Flow, now: datetime) -> None:
-    """Raises LinkOver unless the flow's newest link can be used."""
-    if flow.link_used_at is not None or flow.link_until is None or flow.link_until <= now:
+    """Raises LinkOver unless the flow's newest link can be used; not once the flow has come to its end."""
+    over = flow.link_used_at is not None or flow.link_until is None or flow.link_until <= now
+    if over or flow.outcome not in (Outcome.OPEN, Outcome.IN_REVIEW) or is_finished_since(flow):
         raise LinkOver
 
 

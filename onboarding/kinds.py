@@ -283,7 +283,7 @@ def _check_file(asked: AskedElement) -> None:
     if isinstance(found, Picture):
         asked.picture = found
     elif found is Refusal.TOO_LARGE and size > most:
-        asked.errors[""] = _("This file is too large: %(size)s MB. The limit is %(most)d MB.") % {
+        asked.errors[""] = _("This file is too large: %(size)s MB. The limit is %(most)s MB.") % {
             "size": number_format(size / 1048576, 1),
             "most": most // 1048576,
         }

@@ -19,6 +19,7 @@ from onboarding import (
     handover_views,
     housekeeping,
     i18n,
+    level_pages,
     level_services,
     level_views,
     pages,
@@ -77,7 +78,7 @@ def flow_page(request: HttpRequest, flow: Flow, handle: str) -> HttpResponse:
     if change in settings.CHANNELS and here.step in (Step.PASSWORD, Step.VERIFY, Step.IDENTIFY):
         return start_views.show_identify(request, _known(flow) | {"channel": change})
     if here.step is Step.LEVEL:
-        return level_views.look_at_level(request, flow, here)
+        return level_pages.look_at_level(request, flow, here)
     return _show(request, flow, here)
 
 
@@ -128,9 +129,9 @@ def _show(request: HttpRequest, flow: Flow, here: Position, *, status: int = 200
             errors = [("", i18n.refusal(flow.notice_code, flow.notice))] if refused else []
             return _verify(request, flow, status=status, errors=errors)
         case Step.PATH:
-            return level_views.show_path(request, here, status=status)
+            return level_pages.show_path(request, here, status=status)
         case Step.LEVEL:
-            return level_views.show_level(request, flow, here, level_views.level_form(flow, here), status=status)
+            return level_pages.show_level(request, flow, here, level_pages.level_form(flow, here), status=status)
         case Step.STATUS:
             return _status(request, flow, status=status)
         case Step.DONE:

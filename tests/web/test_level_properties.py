@@ -452,7 +452,7 @@ class Walker:
     def company(
         self, code: str, element: Asked, page: list[Field], data: dict[str, str], files: dict[str, Any]
     ) -> Expected:
-        controls = [one for one in page if one.name.startswith("el-")]
+        controls = [one for one in page if one.name.startswith("el-") and one.type != "hidden"]
         whole: dict[str, Any] = {}
         if 'firstName": "S' in element.saved and code in COMPANY_CODES[2:]:
             assert [one.value for one in controls if one.label == "First name"] == ["S\u00e4v\u00e9d <1>", "Saved 2"]
@@ -555,7 +555,7 @@ TYPES = {
 
 def matched(asked: list[Asked], shown: Shown) -> list[tuple[Asked, list[Field]]]:
     """Each element with its controls on the page, which are known by their labels and kinds, in their order."""
-    controls = iter([one for one in fields(shown) if one.name.startswith("el-")])
+    controls = iter([one for one in fields(shown) if one.name.startswith("el-") and one.type != "hidden"])
     found = []
     for one in asked:
         mine = list(itertools.islice(controls, 2 if one.kind == "group" else 1))

@@ -41,7 +41,7 @@ _static_done: set[bool] = set()
 def _collect_static(server: Server) -> None:
     """Once per test run: hashed and compressed static files, as in production."""
     if not _static_done:
-        server.manage("collectstatic", "--noinput", "--clear", "--verbosity", "0")
+        server.manage("collectstatic", "--noinput", "--verbosity", "0")
         _static_done.add(True)
 
 

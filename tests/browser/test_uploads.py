@@ -210,9 +210,10 @@ def test_a_photo_full_of_grain_goes_out_small_all_the_same(walk: Walk) -> None:
         assert max(stored.size) >= 1200
 
 
-def test_a_heic_photo_arrives_as_jpeg(walk: Walk) -> None:
+@pytest.mark.parametrize("screen", [PHONE, NARROW], ids=["phone", "narrow"])
+def test_a_heic_photo_arrives_as_jpeg(walk: Walk, screen: dict[str, Any]) -> None:
     """This browser cannot draw it: it goes out as it is, and the server makes a JPEG of it."""
-    walker = at_pictures(walk(PHONE).open())
+    walker = at_pictures(walk(screen).open())
     choose(walker, given(photo(1200, 900, "HEIF"), "IMG_2.HEIC", "image/heic"))
     received(walker, "IMG_2.HEIC")
     expect(box(walker).locator(".thumb")).to_have_text("HEIC")
@@ -473,15 +474,17 @@ def test_at_320_pixels_nothing_is_cut_off(walk: Walk) -> None:
     fits()
 
 
-def test_the_plain_way_works_with_javascript_off(walk: Walk, profiles: Profiles) -> None:
-    walker = walk(context=profiles(NO_SCRIPT)).open().register(email=fresh_email()).at("level")
-    walker.fill_level()
+@pytest.mark.parametrize(("kind", "name"), [("JPEG", "passport.jpg"), ("HEIF", "IMG_2.HEIC")])
+def test_the_plain_way_works_with_javascript_off(walk: Walk, profiles: Profiles, kind: str, name: str) -> None:
+    walker = walk(context=profiles(NO_SCRIPT)).open()
+    walker.page.set_viewport_size(NARROW["viewport"])
+    walker.register(email=fresh_email()).at("level").fill_level()
     expect(button(walker, "Take a photo")).to_have_count(0)
-    choose(walker, given(photo()))
+    choose(walker, given(photo(2000, 1500, kind), name, "application/octet-stream"))
     walker.press("Send").at("done")
     (file,) = stored_by(walker)
     with opened(file) as stored:
-        assert stored.size == (4000, 3000)
+        assert (stored.size, stored.format) == ((2000, 1500), "JPEG")
 
 
 def test_in_a_frame_where_every_cookie_is_blocked_and_storage_throws(
@@ -583,6 +586,20 @@ def test_a_face_is_taken_by_the_front_camera_and_a_document_by_the_rear_one(
             assert (stored.format, stored.width / stored.height) == ("JPEG", 4 / 3)
             red, green, _ = stored.convert("RGB").getpixel((10, 10))  # type: ignore[misc]
             assert red > 180 and green < 90, "upright, not mirrored"
+    walker.watch.is_clean()
+
+
+@pytest.mark.parametrize("screen", [DESKTOP, NARROW], ids=["wide", "narrow"])
+def test_a_passport_is_photographed_with_the_camera_and_sent(
+    before_camera: Callable[..., Walker], screen: dict[str, Any]
+) -> None:
+    walker = at_pictures(before_camera(**screen).open())
+    take(walker)
+    assert walker.page.locator("html").evaluate("page => page.scrollWidth - page.clientWidth") <= 0
+    walker.press("Take the photo")
+    received(walker, "Photo.jpg")
+    walker.press("Send").at("done")
+    assert walker.application()["proof_of_passpord"].startswith(walker.sandbox.url)
     walker.watch.is_clean()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import socket
 import struct
 import zlib
 from collections.abc import Callable
@@ -369,6 +370,37 @@ def test_a_body_over_the_limit_is_a_page_with_413(customer: Customer) -> None:
     shown = customer.level(files=big)
     assert (shown.status, shown.problem) == (413, "not-allowed")
     assert customer.post("/", {"email": "x" * 100_000}).status == 413
+
+
+def test_a_file_sent_by_itself_is_refused_unread_over_the_limit_of_one_file(customer: Customer) -> None:
+    customer.register()
+    data = {"level": "level_1", "field": "el-proof_of_passpord"}
+    big = {"el-proof_of_passpord": ("big.png", b"\0" * (10 * 1024 * 1024 + 70_000), "image/png")}
+    shown = customer.post(customer.flow_url + "upload/", data, files=big)
+    assert (shown.status, shown.problem) == (413, "not-allowed")
+    assert customer.get(customer.flow_url).step == "level"
+
+
+def test_a_file_of_just_the_limit_is_looked_at(customer: Customer) -> None:
+    customer.register()
+    data = {"level": "level_1", "field": "el-proof_of_passpord"}
+    most = 10 * 1024 * 1024
+    file = {"el-proof_of_passpord": ("big.png", picture().ljust(most, b"\0"), "image/png")}
+    assert customer.post(customer.flow_url + "upload/", data, files=file).status == 200
+
+
+@pytest.mark.parametrize("step", ["level", "upload"])
+def test_a_large_body_for_a_flow_that_is_at_no_level_is_answered_unread(customer: Customer, step: str) -> None:
+    customer.identify()
+    path = f"{customer.flow_url}{step}/".removeprefix(customer.server.url)
+    head = (
+        f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{customer.server.port}\r\nContent-Length: 9000000\r\n"
+        "Content-Type: multipart/form-data; boundary=x\r\n\r\n--x\r\n"
+    )
+    with socket.create_connection(("127.0.0.1", customer.server.port), timeout=15) as line:
+        line.sendall(head.encode())  # and nothing of what was announced
+        assert line.recv(100).split()[1] == b"409"
+    assert customer.get(customer.flow_url).step == "password"
 
 
 def test_patterns_that_cannot_be_used_do_not_stop_anybody(customer: Customer) -> None:

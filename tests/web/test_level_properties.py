@@ -15,6 +15,7 @@ import time
 import unicodedata
 import zlib
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -985,6 +986,53 @@ def test_a_harmful_file_gives_its_sentence_soon_and_in_little_memory(
     assert shown.value("el-name") == "Ann" and faults(shown) == []
     assert memory(calm_server) - before < 4 * len(content) + 50_000_000
     assert final_applications(sandbox, customer) == []
+
+
+def swelling_pdf(streams: int, each: int) -> bytes:
+    """A document whose objects lie in that many streams, each so large when it is taken apart."""
+    out, places = bytearray(b"%PDF-1.5\n"), {}
+
+    def add(number: int, body: bytes) -> None:
+        places[number] = (1, len(out), 0)
+        out.extend(b"%d 0 obj" % number + body + b"endobj\n")
+
+    def packed(entries: bytes, data: bytes) -> bytes:
+        data = zlib.compress(data, 9)
+        return b"<<%s/Filter/FlateDecode/Length %d>>stream\n%s\nendstream " % (entries, len(data), data)
+
+    inside = range(10, 10 + streams)
+    add(1, b"<</Type/Catalog/Pages 2 0 R/X[" + b" ".join(b"%d 0 R" % number for number in inside) + b"]>>")
+    add(2, b"<</Type/Pages/Kids[3 0 R]/Count 1>>")
+    add(3, b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 9 9]>>")
+    for number in inside:
+        head = b"%d 0 " % number
+        add(10_000 + number, packed(b"/Type/ObjStm/N 1/First %d" % len(head), head + b"(A)" + b" " * each))
+        places[number] = (2, 10_000 + number, 0)
+    table = b"".join(struct.pack(">BIB", *places[number]) for number in sorted(places))
+    index = b" ".join(b"%d 1" % number for number in sorted(places))
+    start = len(out)
+    add(90_000, packed(b"/Type/XRef/W[1 4 1]/Index[%s]/Size 90001/Root 1 0 R" % index, table))
+    return bytes(out + b"startxref\n%d\n%%%%EOF\n" % start)
+
+
+@pytest.mark.parametrize(("streams", "each"), [(400, 4_900_000), (1000, 990_000), (4000, 90_000)])
+def test_ten_documents_that_swell_are_refused_in_bounded_memory(
+    calm_server: Server, sandbox: Sandbox, streams: int, each: int
+) -> None:
+    proofs = [{"elementCode": f"proof_{n}", "elementName": f"Proof {n}", "showType": "file"} for n in range(10)]
+    customer = ask(calm_server, sandbox, *proofs)
+    content, before, url = swelling_pdf(streams, each), memory(calm_server), customer.flow_url + "upload/"
+    assert len(content) < 3_000_000
+
+    def send(n: int) -> Shown:
+        data, file = {"level": "level_1", "field": f"el-proof_{n}"}, ("proof.pdf", content, "application/pdf")
+        return Customer(calm_server, sandbox).post(url, data, files={f"el-proof_{n}": file})
+
+    with ThreadPoolExecutor(3) as pool:
+        found = list(pool.map(send, range(10)))
+    assert [one.status for one in found] == [422] * 10
+    assert all("This PDF is damaged, or too complicated for us." in one.text for one in found)
+    assert memory(calm_server) - before < 300_000_000
 
 
 def test_nothing_hidden_behind_a_picture_is_passed_on(server: Server, sandbox: Sandbox) -> None:

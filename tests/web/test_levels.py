@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
+from onboarding.sandbox.dictionaries import codes_of
 from onboarding.sandbox.server import Sandbox
 from tests.form_reader import entries, fields, walk
-from tests.support import Customer, Server, fresh_email, picture
+from tests.support import Customer, Server, Shown, fresh_email, picture
 
 
 def applications(sandbox: Sandbox, email: str, *, drafts: bool = False) -> list[dict[str, Any]]:
@@ -114,6 +116,84 @@ def test_sixty_elements_on_one_level(customer: Customer, sandbox: Sandbox) -> No
     list(walk(customer))
     assert customer.shown.step == "done"
     assert len(answers(applications(sandbox, email)[0])) == 58, "two are pictures of other documents"
+
+
+# -- Lists that elements name ------------------------------------------------------------------------------------------
+
+OWN_NAMES = ("countries", "company_countries", "EnterpriseType", "id_card_type", "Business_Nature", "-1")
+
+
+def ask_for_choices(server: Server, sandbox: Sandbox, codes: Iterable[str], **answers: Any) -> Customer:
+    """A customer who is asked to choose from the lists of these names."""
+    email, customer = fresh_email(), Customer(server, sandbox)
+    elements = [{"elementCode": code, "elementName": f"<{code}>", "showType": "select"} for code in codes]
+    sandbox.ask(email, [{"levelCode": "level_1", "elementList": elements}])
+    customer.register(email=email, **answers)
+    return customer
+
+
+def choices(shown: Shown, name: str) -> set[str]:
+    form = "level" if shown.step == "level" else "other"
+    return next({c for c in one.choices if c} for one in fields(shown, form) if one.name == name)
+
+
+def lists_are_right(server: Server, sandbox: Sandbox) -> None:
+    """What the first page, a person's level and a company's level offer."""
+    for language in ("en", "zh-hans", "es"):
+        start = Customer(server, sandbox).get("/", lang=language)
+        assert start.status == 200
+        assert {"GB", "ES", "CN"} <= choices(start, "country")
+    person, firm = Customer(server, sandbox), Customer(server, sandbox)
+    register(person, "")
+    assert choices(person.shown, "el-id_card_type-kind") == {"identity_card", "passport", "drving_license"}
+    company(firm)
+    assert "GB" in choices(firm.shown, "el-country")
+    assert choices(firm.shown, "el-company_type") == codes_of("EnterpriseType")
+    until(firm, "company_basic_info")
+    assert choices(firm.shown, "el-company_basic_info-accountInfo-nature") == codes_of("Business_Nature")
+    assert {"GB", "ES"} <= choices(firm.shown, "el-company_basic_info-regAddress-regCountry")
+
+
+@pytest.mark.parametrize("first", ["the element", "the first page"])
+def test_a_list_called_like_one_of_ours_spoils_nothing(
+    start_server: Callable[..., Server], sandbox: Sandbox, first: str
+) -> None:
+    server = start_server(PASSWORD_STEP="off")
+    if first == "the first page":
+        lists_are_right(server, sandbox)
+    customer = ask_for_choices(server, sandbox, OWN_NAMES)
+    for language in ("zh-hans", "es", "en"):
+        data = {"level": "level_1", "language": "1", "lang": language}
+        assert customer.post(customer.flow_url + "level/", data).status == 200
+    lists_are_right(server, sandbox)
+    assert choices(customer.shown, "el-id_card_type") == {"identity_card", "passport", "drving_license"}
+    assert choices(customer.shown, "el-EnterpriseType") == codes_of("EnterpriseType")
+    list(walk(customer))
+    assert customer.shown.step == "done"
+
+
+def odd_names(number: int) -> list[str]:
+    return [f"{OWN_NAMES[n % len(OWN_NAMES)]} {number} {n} <&> \u4e2d\U0001f600" for n in range(250)]
+
+
+def test_many_lists_with_odd_names_leave_the_others_as_they_are(
+    start_server: Callable[..., Server], sandbox: Sandbox
+) -> None:
+    server = start_server(PASSWORD_STEP="off")
+    customer = ask_for_choices(server, sandbox, odd_names(0))
+    assert len([one for one in fields(customer.shown) if one.name.startswith("el-")]) == 250
+    lists_are_right(server, sandbox)
+    list(walk(customer))
+    assert customer.shown.step == "done"
+
+
+def test_many_lists_at_once_are_asked_for_without_a_fault(start_server: Callable[..., Server]) -> None:
+    with Sandbox(port=0, rate_limit=100_000) as quick:
+        server = start_server(PASSWORD_STEP="off", upstream=quick.url + "/api")
+        with ThreadPoolExecutor(8) as pool:
+            found = list(pool.map(lambda n: ask_for_choices(server, quick, odd_names(n)), range(24)))
+        assert {(one.shown.status, one.shown.step) for one in found} == {(200, "level")}
+        lists_are_right(server, quick)
 
 
 # -- Levels ------------------------------------------------------------------------------------------------------------
@@ -384,3 +464,131 @@ def test_a_draft_that_the_upstream_does_not_take_stops_nobody(
     company(customer)
     assert [part for _level, part in walk(customer, country="GB")] == PARTS
     assert customer.shown.step == "done"
+
+
+# -- Nothing typed is lost by looking elsewhere ------------------------------------------------------------------------
+
+ADDRESS = {"elementCode": "address", "elementName": "Address", "showType": "input"}
+TWO_WAYS = [
+    {"levelCode": "level_1", "pathCode": code, "pathName": code, "elementList": elements}
+    for code, elements in (
+        ("P1", [{"elementCode": "name", "showType": "input"}, {"elementCode": "front", "showType": "image"}]),
+        ("P2", [{"elementCode": "name", "showType": "input"}, {"elementCode": "card", "showType": "input"},
+                {"elementCode": "back", "showType": "image"}]),
+    )
+]  # fmt: skip
+
+
+@pytest.fixture
+def on_two_ways(customer: Customer, sandbox: Sandbox) -> Customer:
+    """One who has filled in some of the first way and then chosen the second one."""
+    email = fresh_email()
+    sandbox.ask(email, TWO_WAYS)
+    customer.register(email=email)
+    customer.post(customer.flow_url + "path/", {"path": "P1"})
+    data, files = entries(customer.shown, name="Ann")
+    shown = customer.post(customer.flow_url + "level/", {**data, "other-way": "1"}, files=files)
+    assert (shown.status, shown.step) == (200, "path")
+    customer.post(customer.flow_url + "path/", {"path": "P2"})
+    return customer
+
+
+def test_another_way_is_chosen_and_what_both_ask_for_is_kept(on_two_ways: Customer) -> None:
+    assert on_two_ways.shown.value("el-name") == "Ann"
+    assert [one.name for one in fields(on_two_ways.shown) if one.type == "file"] == ["el-back"]
+
+
+def test_what_was_entered_on_one_way_is_there_when_it_is_chosen_again(on_two_ways: Customer) -> None:
+    customer = on_two_ways
+    data, files = entries(customer.shown, name="Ann Second", card="4242")
+    assert customer.post(customer.flow_url + "level/", {**data, "other-way": "1"}, files=files).step == "path"
+    shown = customer.post(customer.flow_url + "path/", {"path": "P1"})
+    assert shown.value("el-name") == "Ann Second"
+    assert shown.value("el-front-file") != "" and "picture.png" in shown.text
+    customer.post(customer.flow_url + "level/", {**entries(shown)[0], "other-way": "1"})
+    shown = customer.post(customer.flow_url + "path/", {"path": "P2"})
+    assert shown.value("el-card") == "4242"
+    assert shown.value("el-back-file") != "" and "picture.png" in shown.text
+
+
+def test_what_the_upstream_has_saved_of_another_way_is_shown_there(customer: Customer, sandbox: Sandbox) -> None:
+    email = fresh_email()
+    sandbox.ask(email, [TWO_WAYS[0], {**TWO_WAYS[1], "elementList": [{**ADDRESS, "elementValue": "Saved Street 1"}]}])
+    customer.register(email=email)
+    customer.post(customer.flow_url + "path/", {"path": "P1"})
+    customer.post(customer.flow_url + "level/", {**entries(customer.shown)[0], "other-way": "1"})
+    shown = customer.post(customer.flow_url + "path/", {"path": "P2"})
+    assert shown.value("el-address") == "Saved Street 1"
+
+
+def test_the_way_chosen_last_is_the_one_that_is_sent(on_two_ways: Customer, sandbox: Sandbox) -> None:
+    data, files = entries(on_two_ways.shown, card="4242")
+    assert on_two_ways.post(on_two_ways.flow_url + "level/", data, files=files).step == "done"
+    (final,) = applications(sandbox, on_two_ways.sent["email"])
+    assert final["body"]["pathCode"] == "P2"
+    assert list(answers(final)) == ["name", "card", "back"]
+
+
+def test_a_level_with_one_way_offers_no_other(customer: Customer) -> None:
+    register(customer, "")
+    assert "other-way" not in {one.name for one in fields(customer.shown)}
+
+
+@pytest.mark.parametrize("headers", [{}, {"HX-Request": "true"}])
+def test_another_language_keeps_what_was_typed(customer: Customer, headers: dict[str, str]) -> None:
+    register(customer, "")
+    data = {"level": "level_1", "el-name": "Ann", "el-birthday": "19", "el-id_card_type-number": "E1"}
+    file = {"el-proof_of_passpord": ("photo.png", picture(), "image/png")}
+    url = customer.flow_url
+    shown = customer.post(url + "level/", {**data, "language": "1", "lang": "es"}, files=file, **headers)
+    if headers:
+        assert shown.response.headers["HX-Redirect"] == url.removeprefix(customer.server.url)
+    shown = customer.get(url)
+    assert '<html lang="es"' in shown.text
+    assert [shown.value(name) for name in data][1:] == ["Ann", "19", "E1"]
+    data = {"level": "level_1", "el-name": "Ann", "el-id_card_type-kind": "passport", "choose": "1"}
+    assert "photo.png" in customer.post(url + "level/", data).text
+
+
+def test_a_language_that_nobody_speaks_changes_nothing(customer: Customer) -> None:
+    register(customer, "")
+    data = {"level": "level_1", "el-name": "Ann", "language": "1", "lang": "xx"}
+    shown = customer.post(customer.flow_url + "level/", data)
+    assert (shown.status, shown.value("el-name")) == (200, "Ann")
+    assert '<html lang="en"' in shown.text
+
+
+def test_another_language_leads_to_the_same_part(customer: Customer) -> None:
+    company(customer)
+    until(customer, "company_auth_director")
+    customer.get(customer.flow_url, part="company_basic_info")
+    press(customer, "language", lang="es", **{"company_basic_info-accountInfo-companyName": "Example S.A."})
+    assert customer.shown.value("part") == "company_basic_info"
+    data = {**entries(customer.shown)[0], "lang": "es", "language": "1"}
+    shown = customer.post(customer.flow_url + "level/", data)
+    assert '<html lang="es"' in shown.text
+    assert shown.value("part") == "company_basic_info"
+    assert shown.value("el-company_basic_info-accountInfo-companyName") == "Example S.A."
+
+
+def test_changing_another_part_keeps_what_was_typed_in_this_one(customer: Customer) -> None:
+    company(customer)
+    until(customer, "company_auth_director")
+    data = {"part": "company_auth_director", "level": "level_1", "rows": "1", "go-company_basic_info": "1"}
+    data |= {"el-company_auth_director-0-firstName": "Jo", "el-company_auth_director-0-email": "jo at"}
+    file = {"el-company_auth_director-0-photo": ("jo.png", picture(), "image/png")}
+    shown = customer.post(customer.flow_url + "level/", data, files=file)
+    assert (shown.status, shown.value("part")) == (200, "company_basic_info")
+    shown = customer.get(customer.flow_url)
+    assert shown.value("part") == "company_auth_director"
+    assert shown.value("el-company_auth_director-0-firstName") == "Jo"
+    assert shown.value("el-company_auth_director-0-email") == "jo at"
+    assert "jo.png" in shown.text
+
+
+def test_the_button_of_a_part_that_is_not_there_leads_to_the_current_one(customer: Customer) -> None:
+    company(customer)
+    until(customer, "company_auth_director")
+    for part in ("declaration", "nonsense", ""):
+        press(customer, f"go-{part}")
+        assert (customer.shown.status, customer.shown.value("part")) == (200, "company_auth_director")

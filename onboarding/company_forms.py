@@ -24,6 +24,7 @@ from onboarding.kyc_forms import LevelForm, Options, Received
 from onboarding.patterns import matches
 
 ROWS = "rows"  # the form field that says how many people there are
+ROWS_VERSION = "rows-version"  # ... and the one that says how often one was added or removed
 
 # By the upstream's key; the comments of docs/upstream.md 4 say what is known of each.
 LABELS: Mapping[str, Promise] = {
@@ -90,13 +91,15 @@ _PERSON_HEADINGS: Mapping[str, Promise] = {
 class CompanyChoice(LevelForm):
     """In which country the company is, and of which type: the upstream asks for other things by these two."""
 
-    def __init__(self, *, options: Options, country: str, data: Mapping[str, str] | None) -> None:
+    def __init__(
+        self, *, options: Options, country: str, draft: Mapping[str, str] | None, data: Mapping[str, str] | None
+    ) -> None:
         where, which = str(_("Country of the company")), str(_("Type of the company"))
         asked = (
             Element("country", where, Kind.CHOICE, saved=country, choices_from=COMPANY_COUNTRIES),
             Element("company_type", which, Kind.CHOICE, choices_from=COMPANY_TYPES),
         )
-        super().__init__(asked, options=options, data=data)
+        super().__init__(asked, options=options, draft=draft, data=data)
 
     @property
     def chosen(self) -> tuple[str, str]:
@@ -117,16 +120,18 @@ class CompanyForm(LevelForm):
         *,
         options: Options,
         received: Received,
+        draft: Mapping[str, str] | None = None,
         data: Mapping[str, str] | None = None,
         files: MultiValueDict[str, UploadedFile[Any]] | None = None,
     ) -> None:
         self.code = element.code
         people, saved = company.saved_answers(element.code, element.saved)
-        self.people = _count(data, people)
+        kept = draft if data is None else data
+        self.people, self.version = _count(kept, people), _version(kept)
         labels = {key: str(label) for key, label in LABELS.items()}
         self._sections = company.sections(element.code, self.people, labels, saved)
         elements = [e for section in self._sections for e in section.elements]
-        super().__init__(elements, options=options, received=received, data=data, files=files)
+        super().__init__(elements, options=options, received=received, draft=draft, data=data, files=files)
 
     @property
     def has_people(self) -> bool:
@@ -138,7 +143,7 @@ class CompanyForm(LevelForm):
 
     @property
     def entered(self) -> dict[str, str]:
-        return {**super().entered, ROWS: str(self.people)}
+        return {**super().entered, ROWS: str(self.people), ROWS_VERSION: str(self.version)}
 
     @property
     def sections(self) -> Iterable[tuple[str, int | None, list[AskedElement]]]:
@@ -186,6 +191,11 @@ def _count(data: Mapping[str, str] | None, saved: int) -> int:
     text = (data or {}).get(ROWS, "")
     people = int(text) if text.isascii() and text.isdigit() and len(text) < 4 else saved if data is None else 1
     return min(max(people, 1), company.MAX_PEOPLE)
+
+
+def _version(data: Mapping[str, str] | None) -> int:
+    text = (data or {}).get(ROWS_VERSION, "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 9 else 0
 
 
 def without_row(code: str, row: int, values: Mapping[str, str]) -> dict[str, str]:

@@ -143,7 +143,7 @@ def _make_room(dictionary: str) -> None:
         _others.move_to_end(dictionary)
         while len(_others) > MOST_DICTIONARIES:
             oldest, _nothing_else = _others.popitem(last=False)
-            for key in [key for key in _kept if key[0] == f"dictionary {oldest}"]:
+            for key in [key for key in list(_kept) if key[0] == f"dictionary {oldest}"]:
                 _kept.pop(key, None)
                 _locks.pop(key, None)
 

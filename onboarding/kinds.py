@@ -6,6 +6,7 @@ with its pattern, and one log line (kyc_forms.py): nothing is ever silently miss
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -97,7 +98,7 @@ class AskedElement:
         code = self.element.code.lower()
         if "phone" in code or "mobile" in code:
             return True
-        return "number" in code and not any(matches(self.element.pattern, text) for text in _WITH_LETTERS)
+        return "number" in code and _is_for_digits(self.element.pattern)
 
     @property
     def latest(self) -> str:
@@ -113,7 +114,15 @@ class AskedElement:
         return int(settings.UPLOAD_MAX_BYTES // 1048576)
 
 
-_WITH_LETTERS = ("A", "AB", "A1", "AB123456", "E12345678", "ABCDEFGHIJ")
+_DIGITS_ONLY = re.compile(r"(?:\\d|[0-9 ^$()\[\]{}?*+,|/:-])+")  # of patterns that match digits and signs alone
+
+
+def _is_for_digits(pattern: str) -> bool:
+    try:
+        re.compile(pattern)
+    except re.error:
+        return False
+    return "[^" not in pattern and _DIGITS_ONLY.fullmatch(pattern) is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,6 +69,7 @@ class LevelForm:
         *,
         options: Options = _no_options,
         received: Received = Received(),
+        draft: Mapping[str, str] | None = None,
         data: Mapping[str, str] | None = None,
         files: MultiValueDict[str, UploadedFile[Any]] | None = None,
     ) -> None:
@@ -80,10 +81,16 @@ class LevelForm:
             if asked.element.kind in UPLOADS:
                 asked.file = files.get(asked.name) if files else None
                 self._take_up(asked, received, data)
-            elif data is not None:
-                asked.entered = {
-                    part: asked.rule.clean(data.get(asked.name + part, "")).strip() for part in asked.rule.parts
-                }
+            else:
+                self._fill_in(asked, draft, data)
+
+    def _fill_in(self, asked: AskedElement, draft: Mapping[str, str] | None, data: Mapping[str, str] | None) -> None:
+        """What was sent just now; else what was kept; else what the upstream has saved."""
+        for part in asked.rule.parts:
+            name = asked.name + part
+            said = (draft or {}).get(name) if data is None else data.get(name, "")
+            if said is not None:
+                asked.entered[part] = asked.rule.clean(said).strip()
 
     def _take_up(self, asked: AskedElement, received: Received, data: Mapping[str, str] | None) -> None:
         """The file that the page showed counts; where it showed none, one that came since (from another device)."""
@@ -126,7 +133,6 @@ class LevelForm:
             for q in self.asked_elements
             if q.element.kind not in UPLOADS
             for part, value in q.entered.items()
-            if value
         }
 
     @property

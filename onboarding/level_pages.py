@@ -56,18 +56,19 @@ def at_part(flow: Flow, here: Position, part: str) -> Position | None:
 
 def level_form(flow: Flow, here: Position, request: HttpRequest | None = None) -> LevelForm:
     level, path = level_of(here), here.path or Path("", "", ())
-    data = request.POST if request else level_services.draft_of(flow, level.code, here.part)
+    data = request.POST if request else None
+    draft = level_services.draft_of(flow, level.code, here.part)
     if here.part == COMPANY:
         needed = partial(dictionaries.needed_options, lang=flow.language)
-        return CompanyChoice(options=needed, country=flow.country, data=data)
+        return CompanyChoice(options=needed, country=flow.country, draft=draft, data=data)
     asked = elements_of(path, here.part)
     received = Received(*level_services.files_of(flow, level.code, here.part))
     files = request.FILES if request else None
     if asked and asked[0].kind is Kind.COMPANY:
         needed = partial(dictionaries.needed_options, lang=flow.language)
-        return CompanyForm(asked[0], options=needed, received=received, data=data, files=files)
+        return CompanyForm(asked[0], options=needed, received=received, draft=draft, data=data, files=files)
     options = partial(dictionaries.options, lang=flow.language)
-    return LevelForm(asked, options=options, received=received, data=data, files=files)
+    return LevelForm(asked, options=options, received=received, draft=draft, data=data, files=files)
 
 
 def level_of(here: Position) -> Level:

@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from onboarding import handover_views, i18n, level_services, pages, review_services, services, visitor
-from onboarding.company_forms import ROWS, CompanyChoice, CompanyForm, without_row
+from onboarding.company_forms import ROWS, ROWS_VERSION, CompanyChoice, CompanyForm, without_row
 from onboarding.domain.flow import Position, Step
 from onboarding.domain.levels import (
     DECLARATION,
@@ -21,7 +21,15 @@ from onboarding.domain.levels import (
 from onboarding.guards import see_other
 from onboarding.kinds import AskedElement
 from onboarding.kyc_forms import LevelForm
-from onboarding.level_pages import at_part, level_form, level_of, parts_with_elements, seen_by, show_level, show_path
+from onboarding.level_pages import (
+    at_part,
+    level_form,
+    level_of,
+    parts_with_elements,
+    seen_by,
+    show_level,
+    show_path,
+)
 from onboarding.models import Flow
 
 # -- The path ----------------------------------------------------------------------------------------------------------
@@ -80,8 +88,13 @@ def _keep(request: HttpRequest, flow: Flow, here: Position, form: LevelForm) -> 
 
 
 def _keep_draft(flow: Flow, here: Position, draft: Mapping[str, str], receipts: Mapping[str, str]) -> Flow:
+    level = level_of(here)
+    if len(level.paths) > 1:  # what another way through the level asks for is kept beside it
+        others = level_services.draft_of(flow, level.code, here.part) or {}
+        _files, others_receipts = level_services.files_of(flow, level.code, here.part)
+        draft, receipts = {**others, **draft}, {**others_receipts, **receipts}
     return level_services.keep_draft(
-        flow=flow, level=level_of(here).code, part=here.part, draft=draft, receipts=receipts, now=timezone.now()
+        flow=flow, level=level.code, part=here.part, draft=draft, receipts=receipts, now=timezone.now()
     )
 
 
@@ -173,7 +186,7 @@ def _change_people(flow: Flow, here: Position, form: CompanyForm, button: str) -
     elif row is not None and people > 1:
         draft, receipts = without_row(form.code, row, draft), without_row(form.code, row, receipts)
         people -= 1
-    flow = _keep_draft(flow, here, {**draft, ROWS: str(people)}, receipts)
+    flow = _keep_draft(flow, here, {**draft, ROWS: str(people), ROWS_VERSION: str(form.version + 1)}, receipts)
     added = people > form.people
     return flow, level_form(flow, here).asked_elements[form.first_of(people - 1)].id if added else ""
 
@@ -251,4 +264,6 @@ def take_file(request: HttpRequest, flow: Flow, here: Position) -> HttpResponse:
 def _is_stale(flow: Flow, here: Position, form: LevelForm) -> bool:
     """Whether people were added or removed since the page was drawn: a file would go to somebody else."""
     kept = level_form(flow, here)
-    return isinstance(form, CompanyForm) and isinstance(kept, CompanyForm) and form.people != kept.people
+    if not (isinstance(form, CompanyForm) and isinstance(kept, CompanyForm)):
+        return False
+    return (form.people, form.version) != (kept.people, kept.version)

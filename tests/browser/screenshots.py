@@ -19,6 +19,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from onboarding.sandbox.partner import PartnerSite
 from onboarding.sandbox.server import Sandbox
+from tests.browser.test_levels import fill
 from tests.browser.walker import ARGS, DESKTOP, NARROW, PHONE, SHOTS, Walker, Watch
 from tests.provide import chromium
 from tests.support import ROOT, Server, fresh_email, fresh_phone, running
@@ -124,6 +125,13 @@ def variants(visit: Visit) -> None:
     shot("level-of-every-kind")
     walker.open().register(email=fresh_email("levels")).at("level")
     shot("level-one-of-three")
+    walker.press("Continue on another device").at("handover")
+    shot("handover")
+    walker.open().register(email=fresh_email("rejected")).at("level").fill_level()
+    walker.press("Send").at("level")
+    expect(walker.step).to_contain_text("blurred")
+    shot("level-rejected")
+    company(visit)
     walker.open().register(email=fresh_email("drop")).at("status")
     shot("status")
     walker.open().register(email=fresh_email("review")).at("done")
@@ -140,6 +148,23 @@ def variants(visit: Visit) -> None:
     shot("problem-moved-on")
     walker.open("/nothing/").at("problem")
     shot("problem-not-found")
+
+
+def company(visit: Visit) -> None:
+    """The parts of a company's level."""
+    walker, shot = visit.walker, visit.shot
+    walker.open("/", openAccountType="1").register(email=fresh_email()).at("level")
+    shot("company-choice")
+    for name in ("about", "directors"):
+        fill(walker)
+        walker.press("Continue").page.wait_for_timeout(600)
+        shot(f"company-{name}")
+    fill(walker)
+    walker.press("Add another person").page.wait_for_timeout(600)
+    shot("company-two-directors")
+    fill(walker)
+    walker.press("Continue").page.wait_for_timeout(600)
+    shot("company-declaration")
 
 
 def in_a_frame(studio: Studio, visit: Visit) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -216,3 +217,68 @@ def test_adding_a_person_leads_to_its_first_field(walk: Walk) -> None:
     heading(walker, "Directors")
     walker.press("Add another person")
     expect(walker.root.get_by_role("group", name="Director 2").get_by_label("First name", exact=True)).to_be_focused()
+
+
+def test_another_part_and_another_language_keep_what_was_typed(walk: Walk) -> None:
+    walker = walk(DESKTOP).open("/", openAccountType="1")
+    walker.register(email=fresh_email()).at("level")
+    for part in ("Country and type of the company", "About the company"):
+        heading(walker, part)
+        fill(walker)
+        walker.press("Continue")
+    heading(walker, "Directors")
+    walker.field("First name").fill("Jo")
+    walker.attach("Photo of this person", "jo.png")
+    expect(walker.step).to_contain_text("jo.png")
+
+    walker.root.locator("details.parts > summary").click()
+    walker.root.get_by_role("button", name=re.compile("Change ?: About the company")).click()
+    heading(walker, "About the company")
+    walker.field("Name of the company").fill("Example S.A.")
+    walker.field("Language").select_option("es")
+    walker.press("Change")
+    expect(walker.root.locator("html")).to_have_attribute("lang", "es")
+    company = walker.root.locator('[name="el-company_basic_info-accountInfo-companyName"]')
+    expect(company).to_have_value("Example S.A.")
+    walker.root.locator("button.primary").click()
+    name = walker.root.locator('[name="el-company_auth_director-0-firstName"]')
+    expect(name).to_have_value("Jo")
+    expect(walker.step).to_contain_text("jo.png")
+    name.fill("Jo Ann")
+    walker.root.locator("#id_lang").select_option("en")
+    walker.root.locator('button[name="language"]').click()
+    expect(walker.root.locator("html")).to_have_attribute("lang", "en")
+    expect(walker.field("First name")).to_have_value("Jo Ann")
+    expect(walker.step).to_contain_text("jo.png")
+    walker.watch.is_clean(aborted=True)
+
+
+def test_another_language_hands_nothing_in(walk: Walk) -> None:
+    walker = walk(DESKTOP).open()
+    walker.register(email=fresh_email()).at("level").fill_level()
+    expect(walker.step.locator(".received")).to_contain_text("Received")
+    walker.root.locator("#id_lang").select_option("es")
+    walker.press("Change")
+    expect(walker.root.locator("html")).to_have_attribute("lang", "es")
+    walker.at("level")
+    assert applications(walker) == []
+
+
+def test_a_way_chosen_again_has_what_was_typed_there(walk: Walk) -> None:
+    walker = walk(DESKTOP).open()
+    walker.register(email=fresh_email("paths")).at("path")
+    walker.field("With an identity document").check()
+    walker.press("Continue").at("level")
+    walker.field("Full name").fill("Ann Example")
+    walker.press("Choose another way").at("path")
+    walker.field("With a bank card").check()
+    walker.press("Continue").at("level")
+    expect(walker.field("Bank card, front")).to_be_visible()
+    walker.press("Choose another way").at("path")
+    walker.field("With an identity document").check()
+    walker.press("Continue").at("level")
+    expect(walker.field("Full name")).to_have_value("Ann Example")
+    walker.field("Date of birth").fill("1990-05-17")
+    walker.fill_document().press("Send").at("done")
+    assert walker.application().keys() == {"name", "birthday", "passport", "proof_of_passpord"}
+    walker.watch.is_clean(aborted=True)

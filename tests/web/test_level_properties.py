@@ -1021,7 +1021,7 @@ def test_ten_documents_that_swell_are_refused_in_bounded_memory(
 ) -> None:
     proofs = [{"elementCode": f"proof_{n}", "elementName": f"Proof {n}", "showType": "file"} for n in range(10)]
     customer = ask(calm_server, sandbox, *proofs)
-    content, before, url = swelling_pdf(streams, each), memory(calm_server), customer.flow_url + "upload/"
+    content, url = swelling_pdf(streams, each), customer.flow_url + "upload/"
     assert len(content) < 3_000_000
 
     def send(n: int) -> Shown:
@@ -1032,7 +1032,7 @@ def test_ten_documents_that_swell_are_refused_in_bounded_memory(
         found = list(pool.map(send, range(10)))
     assert [one.status for one in found] == [422] * 10
     assert all("This PDF is damaged, or too complicated for us." in one.text for one in found)
-    assert memory(calm_server) - before < 300_000_000
+    assert memory(calm_server) < 500_000_000  # all of it: the peak of an earlier test would hide this one's
 
 
 def test_nothing_hidden_behind_a_picture_is_passed_on(server: Server, sandbox: Sandbox) -> None:

@@ -209,6 +209,20 @@ def test_a_file_from_a_page_with_another_number_of_people_is_not_taken(customer:
     assert [widths for _name, *widths in directors(customer)] == [[21, 41], [22, 42]]
 
 
+def test_a_file_from_a_page_with_other_people_but_as_many_goes_to_nobody_else(customer: Customer) -> None:
+    ask(customer, DIRECTORS)
+    add_directors(customer, "Jo", "Kim")
+    stale = customer.shown
+    names = {director(0, "firstName"): "Jo", director(1, "firstName"): "Kim"}
+    other = another_tab(customer)
+    press(other, {**entries(stale)[0], **names, f"{REMOVE}0": "1"})
+    press(other, {**entries(other.shown)[0], director(0, "firstName"): "Kim", ADD: "1"})
+    upload(customer, stale, director(0, "photo"), 90)  # of Jo
+    shown = customer.get(customer.flow_url)
+    assert shown.value(director(0, "firstName")) == "Kim"
+    assert "90.png" not in shown.text
+
+
 # -- Which file counts -------------------------------------------------------------------------------------------------
 
 

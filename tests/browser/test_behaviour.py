@@ -180,7 +180,7 @@ def test_the_language_of_the_first_page_changes_and_keeps_the_attribution(
 def speak(walker: Walker, language: str) -> None:
     """Chooses the flow's language, whatever language the page speaks."""
     walker.page.locator("#id_lang").select_option(language)
-    walker.page.locator("form.languages button").click()
+    walker.page.locator(".languages button").click()
     expect(walker.page.locator("html")).to_have_attribute("lang", language)
 
 

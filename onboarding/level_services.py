@@ -61,19 +61,20 @@ def _draft_key(level: str, part: str) -> str:
 
 
 def keep_draft(
-    *, flow: Flow, level: str, part: str, draft: Mapping[str, str], receipts: Mapping[str, str], now: datetime
-) -> Flow:
+    *, flow: Flow, level: str, part: str, draft: Mapping[str, str], receipts: Mapping[str, str], whole: bool,
+    now: datetime,
+) -> Flow:  # fmt: skip
     """Keeps what was entered, right or wrong, so that neither a refusal nor a bad network loses it.
 
-    `receipts` says which of the level's files stand in which field.
+    `receipts` says which of the level's files stand in which field. Unless this is the `whole` of what is to be kept
+    (people may have been taken away), what another way asks for and files that came meanwhile stay beside it.
     """
     key = _draft_key(level, part)
     with locked(flow) as row:
-        row.personal = {
-            **row.personal,
-            "drafts": {**(row.personal.get("drafts") or {}), key: dict(draft)},
-            "receipts": {**(row.personal.get("receipts") or {}), key: dict(receipts)},
-        }
+        drafts, kept = dict(row.personal.get("drafts") or {}), dict(row.personal.get("receipts") or {})
+        drafts[key] = {**({} if whole else drafts.get(key) or {}), **draft}
+        kept[key] = {**({} if whole else kept.get(key) or {}), **receipts}
+        row.personal = {**row.personal, "drafts": drafts, "receipts": kept}
         row.touch(now)
         row.save()
     return row

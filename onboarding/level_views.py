@@ -81,21 +81,19 @@ def _place(request: HttpRequest, flow: Flow, here: Position) -> Position:
 
 def _keep(request: HttpRequest, flow: Flow, here: Position, form: LevelForm) -> Flow:
     """Nothing entered is lost: the answers stay with us, right or wrong, and good files go to the upstream at once."""
-    flow = _keep_draft(flow, here, form.entered, form.receipts)
+    flow = _keep_draft(flow, here, form.entered, form.receipts, whole=form.has_rows)
     for asked in form.new_files():
         flow = _pass_on(request, flow, here, asked)
     return flow
 
 
-def _keep_draft(flow: Flow, here: Position, draft: Mapping[str, str], receipts: Mapping[str, str]) -> Flow:
-    level = level_of(here)
-    if len(level.paths) > 1:  # what another way through the level asks for is kept beside it
-        others = level_services.draft_of(flow, level.code, here.part) or {}
-        _files, others_receipts = level_services.files_of(flow, level.code, here.part)
-        draft, receipts = {**others, **draft}, {**others_receipts, **receipts}
+def _keep_draft(
+    flow: Flow, here: Position, draft: Mapping[str, str], receipts: Mapping[str, str], *, whole: bool
+) -> Flow:
     return level_services.keep_draft(
-        flow=flow, level=level.code, part=here.part, draft=draft, receipts=receipts, now=timezone.now()
-    )
+        flow=flow, level=level_of(here).code, part=here.part, draft=draft, receipts=receipts, whole=whole,
+        now=timezone.now(),
+    )  # fmt: skip
 
 
 def _pass_on(request: HttpRequest, flow: Flow, here: Position, asked: AskedElement) -> Flow:
@@ -186,7 +184,8 @@ def _change_people(flow: Flow, here: Position, form: CompanyForm, button: str) -
     elif row is not None and people > 1:
         draft, receipts = without_row(form.code, row, draft), without_row(form.code, row, receipts)
         people -= 1
-    flow = _keep_draft(flow, here, {**draft, ROWS: str(people), ROWS_VERSION: str(form.version + 1)}, receipts)
+    draft = {**draft, ROWS: str(people), ROWS_VERSION: str(form.version + 1)}
+    flow = _keep_draft(flow, here, draft, receipts, whole=True)
     added = people > form.people
     return flow, level_form(flow, here).asked_elements[form.first_of(people - 1)].id if added else ""
 

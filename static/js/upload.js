@@ -284,10 +284,16 @@
       }
       fields.set(field.id, field);
       field.dataset.ready = "";
+      const input = inputOf(field);
+      input.onchange = () => {
+        const now = fields.get(field.id); // drawn anew, it may be, while the customer was choosing
+        if (input.files.length) begin(now, input.files[0]);
+        else end(now);
+      };
       if (!faithful || !navigator.mediaDevices?.getUserMedia) continue;
       const button = tool("open-camera");
       button.onclick = () => open(field, button);
-      inputOf(field).after(button);
+      input.after(button);
     }
   }
 
@@ -297,11 +303,5 @@
     else observer.disconnect();
   }).observe(document.body, {childList: true, subtree: true});
 
-  form.addEventListener("change", ({target}) => {
-    if (target.type !== "file") return;
-    const field = target.closest("[data-file]");
-    if (target.files.length) begin(field, target.files[0]);
-    else end(field);
-  });
   enhance();
 })();

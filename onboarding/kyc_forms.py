@@ -27,6 +27,7 @@ log = logging.getLogger("onboarding.kyc_forms")
 Options = Callable[[str], Sequence[DictionaryItem]]  # the choices of a dictionary, by the upstream's name for it
 SAVED = "saved"  # receipt of the file that the upstream named itself
 NONE = "none"  # what a page says where a file was taken back
+LONGEST_NAME = 400  # bytes of a field's name; servers and libraries limit the headers of a part
 
 
 @dataclass(frozen=True)
@@ -35,9 +36,6 @@ class Received:
 
     files: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     newest: Mapping[str, str] = field(default_factory=dict)
-
-
-LONGEST_NAME = 400  # bytes; servers and libraries limit the headers of a part
 
 
 def _no_options(dictionary: str) -> Sequence[DictionaryItem]:

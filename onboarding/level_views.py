@@ -1,4 +1,7 @@
-"""The steps after the registration: the choice of a path, and the level's form with its files, part by part."""
+"""The answers to the steps after the registration: a path, a level's form and its buttons, a single file.
+
+level_pages.py draws them.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +16,7 @@ from django.utils.translation import gettext as _
 from onboarding import handover_views, i18n, level_services, pages, review_services, services, visitor
 from onboarding.company_forms import ROWS, ROWS_VERSION, CompanyChoice, CompanyForm, without_row
 from onboarding.domain.flow import Position, Step
-from onboarding.domain.levels import (
-    DECLARATION,
-    WHOLE,
-    plain,
-)
+from onboarding.domain.levels import DECLARATION, WHOLE, plain
 from onboarding.guards import see_other
 from onboarding.kinds import AskedElement
 from onboarding.kyc_forms import LevelForm
@@ -44,9 +43,6 @@ def answer_path(request: HttpRequest, flow: Flow, handle: str, here: Position) -
 
 
 # -- The form of a level, or of a part of it ---------------------------------------------------------------------------
-
-
-# -- Its answer --------------------------------------------------------------------------------------------------------
 
 
 def answer_level(request: HttpRequest, flow: Flow, handle: str, here: Position) -> HttpResponse:
@@ -125,7 +121,7 @@ def _round_trip(
     """Everything is kept, nothing is handed in yet."""
     saved = ""
     if button == "draft" and here.path:
-        saved = "there" if save_draft(request, flow, here) else "here"
+        saved = "there" if _save_draft(request, flow, here) else "here"
     if form.errors:
         return show_level(request, flow, here, form, status=422, saved=saved)
     match button:
@@ -163,10 +159,9 @@ def _at(handle: str, shown: Mapping[str, str], focus: str = "") -> HttpResponse:
 
 def _in_language(request: HttpRequest, flow: Flow, handle: str, here: Position) -> HttpResponse:
     """A whole page even for htmx: its language is not a matter of the step alone."""
-    chosen = i18n.supported(request.POST.get("lang", ""))
-    if chosen:
-        flow = services.set_language(flow=flow, language=chosen, now=timezone.now())
-        review_services.translate_levels(flow=flow, now=timezone.now())
+    review_services.change_language(
+        flow=flow, language=i18n.supported(request.POST.get("lang", "")), now=timezone.now()
+    )
     response = _at(handle, {"part": here.part} if here.part else {})
     if request.headers.get("HX-Request"):
         address = response["Location"]
@@ -201,11 +196,17 @@ def _next(request: HttpRequest, flow: Flow, handle: str, here: Position, form: L
         return see_other(handle)
     if here.part == WHOLE:
         return _submit(request, flow, handle, here, form, form.answers())
-    if here.part != DECLARATION:
-        flow = level_services.answer_part(flow=flow, level=level.code, part=here.part, now=timezone.now())
-        save_draft(request, flow, here)
-        return see_other(handle)
-    if request.POST.get("seen", seen_by(flow, here)) != seen_by(flow, here):
+    if here.part == DECLARATION:
+        return _declare(request, flow, handle, here, form)
+    flow = level_services.answer_part(flow=flow, level=level.code, part=here.part, now=timezone.now())
+    _save_draft(request, flow, here)
+    return see_other(handle)
+
+
+def _declare(request: HttpRequest, flow: Flow, handle: str, here: Position, form: LevelForm) -> HttpResponse:
+    """Everything together, if it is what the customer saw, is confirmed, and still right."""
+    now = seen_by(flow, here)
+    if request.POST.get("seen", now) != now:
         text = _("Something was changed in the meantime. Look at everything once more.")
         return show_level(request, flow, here, form, status=409, errors=[("", text)])
     if "declare" not in request.POST:
@@ -219,7 +220,7 @@ def _next(request: HttpRequest, flow: Flow, handle: str, here: Position, form: L
     return _submit(request, flow, handle, here, form, answers)
 
 
-def save_draft(request: HttpRequest, flow: Flow, here: Position) -> bool:
+def _save_draft(request: HttpRequest, flow: Flow, here: Position) -> bool:
     """What is right so far, of every part, to the upstream, where it outlives this flow; whether it took it."""
     answers = []
     for _place, form in parts_with_elements(flow, here):
@@ -262,7 +263,7 @@ def take_file(request: HttpRequest, flow: Flow, here: Position) -> HttpResponse:
 
 def _is_stale(flow: Flow, here: Position, form: LevelForm) -> bool:
     """Whether people were added or removed since the page was drawn: a file would go to somebody else."""
-    kept = level_form(flow, here)
-    if not (isinstance(form, CompanyForm) and isinstance(kept, CompanyForm)):
+    if not isinstance(form, CompanyForm):
         return False
-    return (form.people, form.version) != (kept.people, kept.version)
+    kept = level_form(flow, here)
+    return isinstance(kept, CompanyForm) and (form.people, form.version) != (kept.people, kept.version)

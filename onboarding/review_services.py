@@ -18,7 +18,7 @@ from onboarding.domain.flow import Outcome, Progress, open_levels
 from onboarding.domain.levels import COMPANY, Level, renamed, to_json
 from onboarding.gateway import upstream, upstream_language
 from onboarding.models import Flow, SubmissionKind, release_connection
-from onboarding.services import renew_token, state_of
+from onboarding.services import renew_token, set_language, state_of
 from onboarding.submissions import locked
 from onboarding.upstream.client import Call
 from onboarding.upstream.codes import NO_LEVEL_DATA
@@ -109,7 +109,13 @@ def _put(row: Flow, level: Level) -> None:
         row.outcome = Outcome.IN_REVIEW if accepted else Outcome.REGISTERED
 
 
-def translate_levels(*, flow: Flow, now: datetime) -> None:
+def change_language(*, flow: Flow, language: str, now: datetime) -> None:
+    """The rest of the flow in this language ("" changes nothing), what the upstream asks for included."""
+    if language:
+        _translate_levels(set_language(flow=flow, language=language, now=now), now)
+
+
+def _translate_levels(flow: Flow, now: datetime) -> None:
     """Asks for the open levels again in the flow's language; the names change, nothing else.
 
     Without an answer the customer goes on with the names as they are.

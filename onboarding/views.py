@@ -295,10 +295,9 @@ def delete(request: HttpRequest, flow: Flow, handle: str) -> HttpResponse:
 @posted
 def language(request: HttpRequest, flow: Flow, handle: str) -> HttpResponse:
     """The rest of the flow in another language."""
-    chosen = i18n.supported(request.POST.get("lang", ""))
-    if chosen:
-        flow = services.set_language(flow=flow, language=chosen, now=timezone.now())
-        review_services.translate_levels(flow=flow, now=timezone.now())
+    review_services.change_language(
+        flow=flow, language=i18n.supported(request.POST.get("lang", "")), now=timezone.now()
+    )
     return see_other(handle, "handover" if "handover" in request.POST else "flow")
 
 

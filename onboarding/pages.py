@@ -32,6 +32,7 @@ HTMX_CONFIG = json.dumps(
         "allowEval": False,
         "attributesToSettle": ["class"],  # not style: the content policy knows no inline style
         "includeIndicatorStyles": False,
+        "defaultSettleDelay": 0,  # what was swapped in answers at once, not 20 ms later
         "selfRequestsOnly": True,
         "historyCacheSize": 0,  # nothing a customer typed is written to any storage
         "refreshOnHistoryMiss": True,

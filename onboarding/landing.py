@@ -8,22 +8,27 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 from django.conf import settings
 from django.core import signing
 from django.http import HttpRequest, QueryDict
+from django.utils import timezone
 from django.utils.http import urlencode
 
 from onboarding import i18n
 from onboarding.domain import attribution
+from onboarding.domain.attribution import Touch, Touches
 from onboarding.domain.flow import AccountType
 from onboarding.domain.partner import Partner
+from onboarding.metrics import ATTRIBUTION_DROPPED
 
 _SALT = "onboarding.landing"
+_TOUCH_SALT = "onboarding.touch"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Landing:
     """How somebody came to the first page."""
 
@@ -33,7 +38,18 @@ class Landing:
     country: str = ""  # dictionary code or alpha-2, a proposal only
     account_type: str = ""
     agent: str = ""  # referrer agent's number
-    attribution: Mapping[str, str] = field(default_factory=dict)
+    attribution: Mapping[str, Any] = field(default_factory=dict)  # Touches, as stored
+
+    @cached_property
+    def touches(self) -> Touches:
+        return Touches.of(self.attribution)
+
+    @cached_property
+    def carried(self) -> str:
+        """First and last touch as one signed text, so that another start is no new visit; "" when there are none."""
+        if self.touches.is_empty:
+            return ""
+        return signing.dumps(self.touches.stored(), salt=_TOUCH_SALT, compress=True)
 
     def signed(self) -> str:
         return signing.dumps(asdict(self), salt=_SALT, compress=True)
@@ -45,7 +61,8 @@ class Landing:
             "country": self.country,
             "openAccountType": "1" if self.account_type == AccountType.ENTERPRISE else "",
             "b_superiorAgent": self.agent,
-            **self.attribution,
+            **self.touches.last.values,
+            "touch": self.carried,
             **changed,
         }
         return urlencode({key: value for key, value in pairs.items() if value})
@@ -54,6 +71,14 @@ class Landing:
 def from_request(request: HttpRequest, partner: Partner) -> Landing:
     """Reads the marketing link. Only names that we know are looked at."""
     query = request.GET
+    objects = request.headers.get("Sec-GPC") == "1"
+    taken = attribution.read(
+        ((key, values[0]) for key, values in query.lists() if values), clicks=settings.CLICK_IDS, objects=objects
+    )
+    for reason, count in taken.dropped.items():
+        ATTRIBUTION_DROPPED.labels(reason).inc(count)
+    visit = Touch(timezone.now().isoformat(timespec="seconds"), request.path[: attribution.MAX_PATH], taken.values)
+    touches = _carried(query.get("touch", "")).then(visit)
     accept = request.headers.get("Accept-Language", "")
     return Landing(
         partner=partner.slug,
@@ -61,9 +86,20 @@ def from_request(request: HttpRequest, partner: Partner) -> Landing:
         language=i18n.negotiate((query.get("lang", ""),), accept, default=partner.language),
         country=_short(query, "country", 20),
         account_type=AccountType.ENTERPRISE if query.get("openAccountType") == "1" else "",
-        agent=_short(query, "b_superiorAgent", 64),
-        attribution=attribution.read((key, values[0]) for key, values in query.lists() if values),
+        agent=_short(query, "b_superiorAgent", 64) or partner.agent,
+        attribution=(touches.without_clicks() if objects else touches).stored(),
     )
+
+
+def _carried(text: str) -> Touches:
+    """The touches that an earlier flow or page handed on; none when the text is missing, old or not ours."""
+    if not text:
+        return Touches()
+    try:
+        age = int(settings.FLOW_MAX_HOURS * 3600)
+        return Touches.of(signing.loads(text, salt=_TOUCH_SALT, max_age=age))
+    except (signing.BadSignature, ValueError):
+        return Touches()
 
 
 def region_of(request: HttpRequest) -> str:

@@ -14,6 +14,9 @@ ANSWERS = Counter("onboarding_answers_total", "Answers to customers by step and 
 FLOWS_STARTED = Counter("onboarding_flows_started_total", "Flows begun")
 CODES_SENT = Counter("onboarding_codes_sent_total", "Verification codes sent", ["channel"])
 SUBMISSIONS = Counter("onboarding_submissions_total", "Submissions that reached a state", ["kind", "state"])
+ATTRIBUTION_DROPPED = Counter(
+    "onboarding_attribution_dropped_total", "Values of links not taken, because they look personal", ["reason"]
+)
 
 
 def observe_upstream(endpoint: str, outcome: str, seconds: float, _trace: str, _code: str) -> None:

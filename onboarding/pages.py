@@ -104,7 +104,7 @@ def render(
         "languages": i18n.choices(),
         "errors": errors,
         "error_of": _by_field(errors),
-        "links": links(language),
+        "links": links(language, page.partner),
         "progress": progress(step),
         "channels": settings.CHANNELS,
         "captcha_key": settings.CAPTCHA_SITE_KEY if settings.CAPTCHA_PROVIDER else "",
@@ -175,10 +175,11 @@ def landing_path(partner: Partner) -> str:
     return reverse("start") if partner.slug == DEFAULT else reverse("partner", args=[partner.slug])
 
 
-def links(language: str) -> dict[str, str]:
-    """The configured links, in the page's language."""
-    names = ("TERMS_URL", "PRIVACY_URL", "SUPPORT_URL", "SIGN_IN_URL")
-    return {name[:-4].lower(): getattr(settings, name).replace("{lang}", upstream_language(language)) for name in names}
+def links(language: str, partner: Partner) -> dict[str, str]:
+    """The configured links, the partner's first, in the page's language."""
+    found = {name: getattr(settings, f"{name.upper()}_URL") for name in ("terms", "privacy", "support", "sign_in")}
+    found["sign_in"] = partner.sign_in_url or found["sign_in"]
+    return {name: address.replace("{lang}", upstream_language(language)) for name, address in found.items()}
 
 
 def progress(step: Step) -> list[dict[str, Any]]:

@@ -28,7 +28,7 @@ def find_partner(slug: str) -> Partner | None:
     kept = _cache.get(slug)
     if kept is not None and now - kept[0] < FRESH_SECONDS:
         return kept[1]
-    row = PartnerRow.objects.filter(slug=slug, active=True).first()
+    row = PartnerRow.objects.filter(slug=slug, active=True).defer("webhook_keys").first()
     found = row.settings() if row else None
     with _lock:
         if len(_cache) > 1000:  # made-up slugs must not fill the memory

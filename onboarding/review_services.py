@@ -13,10 +13,11 @@ from urllib.parse import quote
 
 from django.conf import settings
 
-from onboarding import writes
+from onboarding import partners, writes
 from onboarding.domain.flow import Outcome, Progress, open_levels
 from onboarding.domain.levels import COMPANY, Level, renamed, to_json
 from onboarding.gateway import upstream, upstream_language
+from onboarding.milestones import end
 from onboarding.models import Flow, SubmissionKind, release_connection
 from onboarding.services import renew_token, set_language, state_of
 from onboarding.submissions import locked
@@ -62,7 +63,7 @@ def fetch_level(*, flow: Flow, level: Level, now: datetime) -> Flow:
         found = None
     with locked(flow) as row:
         if writes.company_of(row, level.code) == chosen:  # else another choice was made meanwhile: its answer counts
-            _put(row, replace(found, code=level.code, name=found.name or level.name) if found else level)
+            _put(row, replace(found, code=level.code, name=found.name or level.name) if found else level, now)
             row.touch(now)
             row.save()
     return row
@@ -101,12 +102,12 @@ def _find_level(flow: Flow, level: Level) -> Level | None:
     return next((other for other in found if other.code == level.code), None)
 
 
-def _put(row: Flow, level: Level) -> None:
+def _put(row: Flow, level: Level, now: datetime) -> None:
     levels = tuple(replace(level, known=True) if found.code == level.code else found for found in row.levels)
     row.personal = {**row.personal, "levels": to_json(levels)}
     if not row.outcome and not open_levels(state_of(row)):
         accepted = row.submissions.filter(kind=SubmissionKind.LEVEL, state=Progress.ACCEPTED).exists()
-        row.outcome = Outcome.IN_REVIEW if accepted else Outcome.REGISTERED
+        end(row, Outcome.IN_REVIEW if accepted else Outcome.REGISTERED, now)
 
 
 def change_language(*, flow: Flow, language: str, now: datetime) -> None:
@@ -183,7 +184,7 @@ def _statuses(flow: Flow) -> tuple[LevelStatus, ...]:
 
 def _take_over(row: Flow, found: Review, statuses: Sequence[LevelStatus], now: datetime) -> None:
     if found.status is ReviewStatus.PASSED:
-        row.outcome = Outcome.PASSED
+        end(row, Outcome.PASSED, now)
         row.personal = {
             **row.personal, "password": "", "drafts": {}, "uploads": {}, "receipts": {}, "levels": []
         }  # fmt: skip
@@ -285,13 +286,19 @@ def levels_left(flow: Flow) -> int:
 # -- The way on --------------------------------------------------------------------------------------------------------
 
 
+def _way_on(flow: Flow) -> str:
+    """The partner's address, else the settings'."""
+    partner = partners.find_partner(flow.partner)
+    return (partner.continue_url if partner else "") or str(settings.CONTINUE_URL)
+
+
 def may_go_on(flow: Flow) -> bool:
     """Whether the way on leads anywhere: one that carries the session needs a session."""
-    address = settings.CONTINUE_URL
+    address = _way_on(flow)
     return bool(address) and ("{token}" not in address or bool(flow.personal.get("token")))
 
 
 def continue_address(flow: Flow) -> str:
     """Where the trading platform takes over, with the session token in it: never put this into a page or a log."""
-    address: str = settings.CONTINUE_URL.replace("{lang}", upstream_language(flow.language))
+    address = _way_on(flow).replace("{lang}", upstream_language(flow.language))
     return address.replace("{token}", quote(flow.personal.get("token", ""), safe=""))

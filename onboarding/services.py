@@ -7,7 +7,6 @@ Never sees an HTTP request; above this module nobody knows a JSON key or a statu
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 
@@ -17,10 +16,12 @@ from django.db.models import Q
 from django.utils import timezone
 
 from onboarding import writes
+from onboarding.domain.attribution import Touches
 from onboarding.domain.flow import (
     MAX_CODE_ATTEMPTS,
     MAX_SENDS,
     Consent,
+    Device,
     FlowState,
     Identity,
     Notice,
@@ -33,7 +34,8 @@ from onboarding.domain.flow import (
 )
 from onboarding.gateway import upstream, upstream_language
 from onboarding.metrics import CODES_SENT, FLOWS_STARTED
-from onboarding.models import Flow, Submission, SubmissionKind, release_connection
+from onboarding.milestones import reached
+from onboarding.models import Flow, MilestoneKind, Submission, SubmissionKind, release_connection
 from onboarding.sealing import derive_handle, fingerprint, handle_digest
 from onboarding.submissions import Clock, find, find_to_plan, locked, new_key, perform, plan
 from onboarding.upstream.client import Call
@@ -79,8 +81,9 @@ class Entry:
     partner: str
     nonce: str
     language: str
-    attribution: Mapping[str, str]
+    touches: Touches
     agent: str = ""
+    device: Device = Device.DESKTOP
 
 
 # -- Finding a flow ----------------------------------------------------------------------------------------------------
@@ -160,7 +163,8 @@ def start_flow(*, entry: Entry, identity: Identity, consent: Consent, now: datet
         landing_digest=digest,
         partner=entry.partner,
         language=entry.language,
-        attribution=dict(entry.attribution),
+        attribution=entry.touches.stored(),
+        device=entry.device,
         agent=entry.agent,
         password_open=settings.PASSWORD_STEP != "off",  # noqa: S105 (a setting's value)
         consent_at=consent.at,
@@ -174,6 +178,7 @@ def start_flow(*, entry: Entry, identity: Identity, consent: Consent, now: datet
     try:
         with transaction.atomic():
             flow.save(force_insert=True)
+            reached(flow, MilestoneKind.IDENTIFIED, now)
     except IntegrityError:
         found = Flow.objects.filter(landing_digest=digest).first()
         if found is None:  # the reference was taken: one in 26 to the power of nine

@@ -104,6 +104,7 @@ PRIVACY_URL = env.str("PRIVACY_URL", "")
 SUPPORT_URL = env.str("SUPPORT_URL", "")
 SIGN_IN_URL = env.str("SIGN_IN_URL", "")
 CONTINUE_URL = env.str("CONTINUE_URL", "")  # {lang} and {token} are replaced when the customer follows it, not before
+CLICK_IDS = _flag("CLICK_IDS", False)  # keep gclid, fbclid …: they tell single persons apart, so ask your lawyer first
 EMBED_ORIGINS = tuple(origin.rstrip("/") for origin in _list("EMBED_ORIGINS"))
 
 # -- How long ----------------------------------------------------------------------------------------------------------

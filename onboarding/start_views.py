@@ -35,6 +35,7 @@ def start(request: HttpRequest, slug: str = "default") -> HttpResponse:
     if request.method == "POST":
         return _start_flow(request, partner, landing)
     given = {key: request.GET.get(key, "") for key in ("channel", "email")} | {"phone": request.GET.get("mobile", "")}
+    given["channel"] = given["channel"] or partner.channel
     country = _first_country(landing.country, partner.country, settings.DEFAULT_COUNTRY, region_of(request))
     return show_identify(request, given | {"country": country, "account_type": landing.account_type})
 
@@ -60,9 +61,11 @@ def _start_flow(request: HttpRequest, partner: Partner, fresh: Landing) -> HttpR
     if not form.is_valid():
         return show_identify(request, request.POST.dict(), form)
     now = timezone.now()
-    links = pages.links(landing.language)
+    links = pages.links(landing.language, partner)
     flow, handle = services.start_flow(
-        entry=services.Entry(partner.slug, landing.nonce, landing.language, landing.attribution, landing.agent),
+        entry=services.Entry(
+            partner.slug, landing.nonce, landing.language, landing.touches, landing.agent, visitor.read(request).kind
+        ),
         identity=form.identity(),
         consent=Consent(now, landing.language, links["terms"], links["privacy"]),
         now=now,

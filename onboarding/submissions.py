@@ -20,7 +20,8 @@ from django.db.models import QuerySet
 
 from onboarding.domain.flow import Progress
 from onboarding.metrics import SUBMISSIONS
-from onboarding.models import Flow, Submission, release_connection
+from onboarding.milestones import reached
+from onboarding.models import Flow, MilestoneKind, Submission, release_connection
 from onboarding.upstream.codes import Field
 from onboarding.upstream.errors import (
     ContractBroken,
@@ -148,6 +149,8 @@ def _record_rejection(
         if earlier is Progress.UNKNOWN and isinstance(exc, SessionEnded) and flow.personal.get("password"):
             state = Progress.UNKNOWN  # likewise; after another log-in it is asked again
         flow.save()
+        if state is Progress.REJECTED:
+            reached(flow, MilestoneKind.REFUSED, now, exc.code)
         _record(submission, state, exc, now)
 
 

@@ -9,18 +9,21 @@ from django.conf import settings
 from django.http import HttpRequest
 from ua_parser import parse
 
-from onboarding.domain.flow import Visitor
+from onboarding.domain.flow import Device, Visitor
 
 _PHONE = re.compile(r"Mobi|Android|iPhone|iPad|iPod", re.IGNORECASE)
+_TABLET = re.compile(r"iPad|Tablet|PlayBook|Silk/|Android(?!.*Mobile)", re.IGNORECASE)
 _MAX_USER_AGENT = 512  # characters looked at: the parser runs hundreds of patterns over them
 
 
 def read(request: HttpRequest) -> Visitor:
     agent = request.headers.get("User-Agent", "")[:_MAX_USER_AGENT]
+    mobile = is_mobile(request.headers.get("Sec-CH-UA-Mobile", ""), agent)
     return Visitor(
         address=client_address(request.META.get("REMOTE_ADDR", ""), request.headers.get("X-Forwarded-For", "")),
         device=device(agent),
-        mobile=is_mobile(request.headers.get("Sec-CH-UA-Mobile", ""), agent),
+        mobile=mobile,
+        kind=kind(agent, mobile=mobile),
         captcha=request.POST.get("g-recaptcha-response", "")[:8192] if settings.CAPTCHA_PROVIDER else "",
     )
 
@@ -57,3 +60,10 @@ def device(user_agent: str) -> str:
 def is_mobile(hint: str, user_agent: str) -> bool:
     """By the client hint where there is one (`?1` or `?0`), else by the user agent."""
     return hint == "?1" if hint in ("?0", "?1") else bool(_PHONE.search(user_agent))
+
+
+def kind(user_agent: str, *, mobile: bool) -> Device:
+    """Phone, tablet or neither. Tablets of today often call themselves desktops; nothing can be done about those."""
+    if _TABLET.search(user_agent):
+        return Device.TABLET
+    return Device.PHONE if mobile else Device.DESKTOP

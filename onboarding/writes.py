@@ -15,11 +15,13 @@ from typing import Any
 
 from django.conf import settings
 
+from onboarding import partners
 from onboarding.domain import attribution
 from onboarding.domain.flow import Channel, Identity, Notice, Outcome, Progress, Visitor
 from onboarding.domain.levels import Level, to_json
 from onboarding.gateway import upstream, upstream_language
-from onboarding.models import Flow, Submission, SubmissionKind, release_connection
+from onboarding.milestones import end, reached
+from onboarding.models import Flow, MilestoneKind, Submission, SubmissionKind, release_connection
 from onboarding.sealing import derive_handle
 from onboarding.upstream.client import Call
 from onboarding.upstream.codes import (
@@ -116,6 +118,7 @@ def _accept_code(flow: Flow, submission: Submission, ticket: str, now: datetime)
     flow.personal = {**flow.personal, "ticket": ticket}
     flow.code_sent_at = now
     flow.notice, flow.notice_code = Notice.NONE, ""
+    reached(flow, MilestoneKind.CODE_SENT, now)
 
 
 def _reject_code(flow: Flow, submission: Submission, error: UpstreamError, now: datetime) -> Progress:
@@ -153,9 +156,8 @@ def login_fields(identity: Identity) -> dict[str, Any]:
 def registration_payload(flow: Flow, code: str, visitor: Visitor) -> dict[str, Any]:
     """The body of the register call: the only place that puts identity, consent, groups and attribution into it."""
     identity = flow.identity
-    groups = settings.CUSTOMER_GROUPS
-    group = CustomerGroup.model_validate(groups.get(identity.country) or groups.get("*") or {})
-    utm = attribution.keep(flow.attribution)
+    group = _group(flow)
+    utm = attribution.Touches.of(flow.attribution).last.values
     request = RegisterRequest(
         **login_fields(identity),
         email_area=identity.area or None if identity.channel is Channel.EMAIL else None,
@@ -181,6 +183,21 @@ def registration_payload(flow: Flow, code: str, visitor: Visitor) -> dict[str, A
     return _payload(request, flow, visitor)
 
 
+def _group(flow: Flow) -> CustomerGroup:
+    """The partner's customer group and trade types, each else that of the country."""
+    groups = settings.CUSTOMER_GROUPS
+    found = CustomerGroup.model_validate(groups.get(flow.identity.country) or groups.get("*") or {})
+    partner = partners.find_partner(flow.partner)
+    if partner is None:
+        return found
+    return CustomerGroup.model_validate(
+        {
+            "customer_group_id": partner.customer_group or found.customer_group_id,
+            "trade_types": partner.trade_types or found.trade_types,
+        }
+    )
+
+
 def _register(submission: Submission) -> Registration:
     request = RegisterRequest.model_validate(submission.payload["request"])
     with _guest():
@@ -204,10 +221,12 @@ def _accept_registration(flow: Flow, submission: Submission, answer: Registratio
         "levels": levels,
         "password": flow.personal.get("password", "") if levels else "",  # to log in again until they are done
     }
+    reached(flow, MilestoneKind.VERIFIED, now)
+    reached(flow, MilestoneKind.REGISTERED, now)
     if answer.in_review:
-        flow.outcome = Outcome.IN_REVIEW
+        end(flow, Outcome.IN_REVIEW, now)
     elif not asked:
-        flow.outcome = Outcome.REGISTERED
+        end(flow, Outcome.REGISTERED, now)
     flow.touch(now)
     submission.payload = {}  # code, ticket and password digest have done their work
 
@@ -216,6 +235,7 @@ def _reject_registration(flow: Flow, submission: Submission, error: UpstreamErro
     field = error.field.value if isinstance(error, Refused) else ""
     if error.code in EXISTS_CODES:
         flow.outcome = Outcome.EXISTS  # the code was right, so whoever reads this owns the identifier
+        reached(flow, MilestoneKind.VERIFIED, now)
     elif field == Notice.CODE:
         pass  # said at once on the verify step, nothing to remember
     elif field == "captcha" or error.code in LATER_CODES:
@@ -299,11 +319,12 @@ def apply(request: LevelApplication, call: Call) -> str:
 def _accept_level(flow: Flow, submission: Submission, _proposal: str, now: datetime) -> None:
     submission.payload = {}  # upstream now; the draft stays until the review has passed, to be mended if it has not
     flow.personal = {**flow.personal, "review": {}}
+    reached(flow, MilestoneKind.SUBMITTED, now, submission.level)
     accepted = set(
         flow.submissions.filter(kind=SubmissionKind.LEVEL, state=Progress.ACCEPTED).values_list("level", flat=True)
     ) | {submission.level}
     if all(level.code in accepted or (level.known and not level.has_elements) for level in flow.levels):
-        flow.outcome = Outcome.IN_REVIEW
+        end(flow, Outcome.IN_REVIEW, now)
     flow.touch(now)
 
 

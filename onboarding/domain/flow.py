@@ -44,6 +44,14 @@ class AccountType(StrEnum):
         return 1 if self is AccountType.ENTERPRISE else 0
 
 
+class Device(StrEnum):
+    """What a flow was begun on, as coarse as the funnel wants it."""
+
+    PHONE = "phone"
+    TABLET = "tablet"
+    DESKTOP = "desktop"
+
+
 class Progress(StrEnum):
     """How far one intended upstream write has come."""
 
@@ -128,6 +136,7 @@ class Visitor:
     address: str = ""  # the customer's IP address
     device: str = ""  # such as "Chrome 140, Android 14"
     mobile: bool = False
+    kind: Device = Device.DESKTOP
     captcha: str = ""
 
 

@@ -1,17 +1,21 @@
-"""A site that embeds us, and which origins may frame it."""
+"""A site that embeds us: which origins may frame it, and what it wants to be different on its pages."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 DEFAULT = "default"  # the built-in partner, whose origins come from the settings
 
-_HOST = r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+_LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+_HOST = rf"(?:{_LABEL}\.)*{_LABEL}"
+_PORT = r"(?::(?!443$)[1-9]\d{0,4})?"  # browsers leave the usual port out, so a list that names it matches nothing
 _ORIGIN = re.compile(
-    rf"https://{_HOST}(?::\d{{1,5}})?|http://(?:{_HOST}\.)?localhost(?::\d{{1,5}})?|http://127\.0\.0\.1(?::\d{{1,5}})?"
+    rf"https://{_HOST}{_PORT}|http://(?:{_HOST}\.)?localhost(?::\d{{1,5}})?|http://127\.0\.0\.1(?::\d{{1,5}})?"
 )
+_WILDCARD = re.compile(rf"https://\*\.{_LABEL}\.(?:{_LABEL}\.)*{_LABEL}{_PORT}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,9 +24,25 @@ class Partner:
     name: str = ""
     origins: tuple[str, ...] = ()
     language: str = ""
-    country: str = ""
+    country: str = ""  # proposed
+    channel: str = ""  # offered first
+    customer_group: int | None = None  # instead of the country's in CUSTOMER_GROUPS
+    trade_types: tuple[Any, ...] = ()  # likewise; as in CUSTOMER_GROUPS
+    agent: str = ""  # referrer agent's number, where the link names none
+    theme: str = ""  # "light", "dark", or "" for the visitor's own
+    continue_url: str = ""  # instead of the settings' addresses
+    sign_in_url: str = ""
+    webhook: bool = False  # whether it wants to be told of milestones
 
 
-def wrong_origins(origins: Iterable[str]) -> list[str]:
-    """Those that are no exact origin. Plain http is allowed on loopback only, for trying things out."""
-    return [origin for origin in origins if not _ORIGIN.fullmatch(origin)]
+def wrong_origins(origins: Iterable[str], *, wildcards: bool = False) -> list[str]:
+    """Those that are no exact origin. Plain http is allowed on loopback only, for trying things out.
+
+    With `wildcards` a leftmost `*` may stand for the subdomains of a host of at least three labels' length, the star
+    counted: `https://*.partner.example`. It covers whoever may put a page under that host.
+    """
+    return [
+        origin
+        for origin in origins
+        if not _ORIGIN.fullmatch(origin) and not (wildcards and _WILDCARD.fullmatch(origin))
+    ]

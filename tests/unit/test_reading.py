@@ -26,7 +26,7 @@ ALL = [GB, CA, US, IT]
 
 @given(st.dictionaries(st.sampled_from([*attribution.UTM_KEYS, "email", "token", "UTM_SOURCE"]), st.text()))
 def test_only_allowed_keys_without_control_characters_are_read(query: dict[str, str]) -> None:
-    found = attribution.read(query.items())
+    found = attribution.read(query.items()).values
     assert set(found) <= set(attribution.UTM_KEYS)
     assert all(0 < len(value) <= 255 for value in found.values())
     assert not any(unicodedata.category(ch) == "Cc" for value in found.values() for ch in value)
@@ -34,7 +34,7 @@ def test_only_allowed_keys_without_control_characters_are_read(query: dict[str, 
 
 def test_a_value_stays_as_the_link_had_it_and_the_first_of_duplicates_wins() -> None:
     pairs = [("UTM_Source", " Spring «50 %» + more "), ("utm_source", "second"), ("utm_term", "")]
-    assert attribution.read(pairs) == {"utm_source": " Spring «50 %» + more "}
+    assert attribution.read(pairs).values == {"utm_source": " Spring «50 %» + more "}
 
 
 @pytest.mark.parametrize(

@@ -1,25 +1,20 @@
-"""What is stored: partners, flows and submissions, with constraints that make duplicates impossible.
+"""Flows and their submissions, with constraints that make duplicates impossible.
 
-Personal data, the upstream token and request bodies are sealed (`SealedField`). Knows nothing of HTTP or the upstream.
+Personal data, the upstream token and request bodies are sealed (`SealedField`).
 """
 
 from __future__ import annotations
 
 import secrets
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
-from django.core.exceptions import ValidationError
 from django.db import connection, models
 from django.db.models import F, Q
-from django.utils.translation import gettext_lazy as _
 
 from onboarding.domain import flow as domain
 from onboarding.domain import levels as domain_levels
-from onboarding.domain.partner import Partner as PartnerSettings
-from onboarding.domain.partner import wrong_origins
-from onboarding.sealing import seal, unseal
+from onboarding.models.fields import SealedField
 
 _REFERENCE_ALPHABET = "23456789BCDFGHJKMNPQRTVWXY"  # no vowels, nothing that sounds or looks alike
 
@@ -30,67 +25,10 @@ def new_reference() -> str:
     return f"{letters[:3]}-{letters[3:6]}-{letters[6:]}"
 
 
-if TYPE_CHECKING:
-    _TextField = models.Field[Any, Any]
-else:  # Django's fields cannot be subscripted at run time
-    _TextField = models.TextField
-
-
-class SealedField(_TextField):
-    """A JSON value that rests encrypted. Reading one that was sealed under a lost key raises SealBroken.
-
-    It must not read as empty: the next save would make that true.
-    """
-
-    def from_db_value(self, value: str | None, expression: object, connection: object) -> Any:
-        return unseal(value) if value else {}
-
-    def to_python(self, value: Any) -> Any:
-        return self.from_db_value(value, None, None) if isinstance(value, str) else value
-
-    def get_prep_value(self, value: Any) -> str:
-        return seal(value) if value else ""
-
-    def value_to_string(self, obj: models.Model) -> str:
-        """`dumpdata` and its kin write it sealed too."""
-        return self.get_prep_value(self.value_from_object(obj))
-
-
 def release_connection() -> None:
     """Hands the database connection back before something slow: a few of them serve all threads."""
     if not connection.in_atomic_block:
         connection.close()
-
-
-class Partner(models.Model):
-    """A site that embeds us."""
-
-    slug = models.SlugField(_("short name in addresses"), unique=True, max_length=60)
-    name = models.CharField(_("name"), max_length=120)
-    origins = models.TextField(
-        _("origins"), blank=True, help_text=_("Sites that may frame the page, one a line: https://host")
-    )
-    language = models.CharField(_("default language"), max_length=12, blank=True)
-    country = models.CharField(_("default country"), max_length=20, blank=True)
-    active = models.BooleanField(_("active"), default=True)
-
-    class Meta:
-        verbose_name = _("partner")
-        verbose_name_plural = _("partners")
-        constraints = [
-            models.CheckConstraint(condition=~Q(slug="default"), name="partner_default_is_built_in"),
-        ]
-
-    def __str__(self) -> str:
-        return self.name
-
-    def clean(self) -> None:
-        wrong = wrong_origins(self.origins.split())
-        if wrong:
-            raise ValidationError({"origins": _("Not an origin: %(origin)s") % {"origin": wrong[0]}})
-
-    def settings(self) -> PartnerSettings:
-        return PartnerSettings(self.slug, self.name, tuple(self.origins.split()), self.language, self.country)
 
 
 class Flow(models.Model):
@@ -114,7 +52,8 @@ class Flow(models.Model):
     channel = models.CharField(max_length=10, choices=[(c.value, c.value) for c in domain.Channel])
     account_type = models.CharField(max_length=12, choices=[(a.value, a.value) for a in domain.AccountType])
     country = models.CharField(max_length=20)
-    attribution = models.JSONField(default=dict)
+    attribution = models.JSONField(default=dict)  # first and last touch: domain.attribution.Touches
+    device = models.CharField(max_length=10, blank=True)  # domain.flow.Device of the one who began
     agent = models.CharField(max_length=64, blank=True)  # referrer agent's number
 
     personal = SealedField(default=dict)  # identity, password digest, ticket, token, levels, answers
@@ -141,8 +80,8 @@ class Flow(models.Model):
     purged_at = models.DateTimeField(null=True)
 
     class Meta:
-        verbose_name = _("flow")
-        verbose_name_plural = _("flows")
+        verbose_name = "flow"
+        verbose_name_plural = "flows"
         indexes = [models.Index(fields=["partner", "created_at"])]
 
     def __str__(self) -> str:
@@ -201,8 +140,8 @@ class Submission(models.Model):
     history = models.JSONField(default=list)
 
     class Meta:
-        verbose_name = _("submission")
-        verbose_name_plural = _("submissions")
+        verbose_name = "submission"
+        verbose_name_plural = "submissions"
         constraints = [
             models.UniqueConstraint(fields=["flow", "kind", "level"], name="one_submission_per_intent"),
         ]

@@ -1,0 +1,19 @@
+"""What is stored, with constraints that make duplicates impossible. Knows nothing of HTTP or the upstream's calls."""
+
+from onboarding.models.fields import SealedField
+from onboarding.models.flow import Flow, Submission, SubmissionKind, new_reference, release_connection
+from onboarding.models.milestone import Delivery, Milestone, MilestoneKind
+from onboarding.models.partner import Partner
+
+__all__ = [
+    "Delivery",
+    "Flow",
+    "Milestone",
+    "MilestoneKind",
+    "Partner",
+    "SealedField",
+    "Submission",
+    "SubmissionKind",
+    "new_reference",
+    "release_connection",
+]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,6 +15,8 @@ from pydantic import TypeAdapter, ValidationError
 from onboarding.domain.partner import wrong_origins
 from onboarding.upstream.signing import load_public_key
 from onboarding.upstream.wire import CustomerGroup
+
+_HOST = re.compile(r"[\w.-]+|[0-9a-f:]*:[0-9a-f:.]*")  # a name or an IP address, without port and brackets
 
 
 class OnboardingConfig(AppConfig):
@@ -68,3 +71,6 @@ def _contradictions_in_values() -> Iterator[tuple[int, str]]:
         address = getattr(settings, name)
         if address and urlsplit(address).scheme not in ("http", "https"):
             yield 11, f"{name} must be an address that begins with https://."
+    wrong_hosts = [host for host in settings.WEBHOOK_PRIVATE_HOSTS if not _HOST.fullmatch(host)]
+    if wrong_hosts:
+        yield 12, f"WEBHOOK_PRIVATE_HOSTS must list hosts such as crm.internal, not {wrong_hosts[0]!r}."

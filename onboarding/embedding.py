@@ -6,7 +6,12 @@ unsafe request must come from a page of ours (docs/architecture.md, "Cross-site 
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import re
 from collections.abc import Callable, Iterable
+from functools import cache
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from django.conf import settings
@@ -55,9 +60,14 @@ def content_security_policy(frame_origins: Iterable[str]) -> str:
         "frame-src": captcha or "'none'",
         "form-action": "'self'",
         "base-uri": "'none'",
-        "frame-ancestors": " ".join(frame_origins) or "'none'",
+        "frame-ancestors": frame_ancestors(frame_origins),
     }
     return "; ".join(f"{name} {value}" for name, value in parts.items())
+
+
+def frame_ancestors(origins: Iterable[str]) -> str:
+    """Who may frame, as the policy spells it."""
+    return " ".join(origins) or "'none'"
 
 
 def is_foreign(request: HttpRequest) -> bool:
@@ -79,3 +89,25 @@ def own_origins(request: HttpRequest) -> tuple[str, str]:
     """The origin this request was sent to, and the configured public one."""
     public = urlsplit(settings.PUBLIC_URL)
     return f"{request.scheme}://{request.get_host()}", f"{public.scheme}://{public.netloc}"
+
+
+# -- The partner's script ----------------------------------------------------------------------------------------------
+
+# A partner may pin a version by its hash, so a released file never changes: the next one gets another number, and the
+# file as it was stays beside it as `embed-<version>.js` (tests/unit/test_house.py holds the hashes).
+EMBED_VERSION = "1.0.0"
+
+
+@cache
+def embed_script(version: str) -> bytes | None:
+    """The script of this version; None when it never was released."""
+    if not re.fullmatch(r"\d{1,3}\.\d{1,3}\.\d{1,3}", version):
+        return None
+    name = "embed.js" if version == EMBED_VERSION else f"embed-{version}.js"
+    path = Path(settings.BASE_DIR) / "static" / "js" / name
+    return path.read_bytes() if path.is_file() else None
+
+
+def integrity(script: bytes) -> str:
+    """What the attribute `integrity` of a script tag wants to see."""
+    return "sha384-" + base64.b64encode(hashlib.sha384(script).digest()).decode()

@@ -23,6 +23,7 @@ from onboarding import embedding, i18n, pages, partners, services
 from onboarding.domain.flow import Step
 from onboarding.domain.partner import DEFAULT, Partner
 from onboarding.forms import VerifyForm
+from onboarding.landing import from_field
 from onboarding.models import Flow, release_connection
 from onboarding.sealing import SealBroken
 from onboarding.upstream.errors import SessionEnded, UpstreamError, UpstreamUnavailable
@@ -65,8 +66,20 @@ def _refusal(request: HttpRequest, kwargs: Mapping[str, Any]) -> HttpResponse | 
         response["Allow"] = "GET, HEAD, POST"
         return response
     if embedding.is_foreign(request):
-        return pages.problem(request, "not-allowed", 403)
+        return _foreign(request)
     return pages.problem(request, "not-allowed", 413, too_large=most // 1024 // 1024)
+
+
+def _foreign(request: HttpRequest) -> HttpResponse:
+    """A POST from somebody else's page, or from a frame whose sandbox makes ours look like that.
+
+    What the page carried is read for the way on only: the same first page in a window of its own.
+    """
+    boxed = ""
+    if request.headers.get("Origin") == "null" and _length(request) <= SMALL_BODY:
+        page = pages.set_page(request, landing=from_field(request.POST.get("landing", ""), pages.of(request).partner))
+        boxed = settings.PUBLIC_URL + pages.start_url(page, plain=True)
+    return pages.problem(request, "not-allowed", 403, boxed=boxed)
 
 
 def _answered(view: View, request: HttpRequest, kwargs: dict[str, Any]) -> HttpResponse:

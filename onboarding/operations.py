@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import hmac
 import ipaddress
-from functools import cache
 
 import django
 from django.conf import settings
-from django.contrib.staticfiles import finders
-from django.contrib.staticfiles.storage import staticfiles_storage
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.http import require_safe
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from onboarding import __version__
+from onboarding import __version__, embedding
 
 
 @require_safe
@@ -62,17 +59,13 @@ def version(_request: HttpRequest) -> HttpResponse:
 
 
 @require_safe
-def embed_script(_request: HttpRequest) -> HttpResponse:
-    """The partner's script at its evergreen address: fresh within five minutes of a release."""
-    response = HttpResponse(_embed_script(), content_type="text/javascript; charset=utf-8")
-    response["Cache-Control"] = "public, max-age=300"
+def embed_script(_request: HttpRequest, version: str = "") -> HttpResponse:
+    """The partner's script: at its evergreen address fresh within five minutes, at a version's for ever."""
+    found = embedding.embed_script(version or embedding.EMBED_VERSION)
+    if found is None:
+        return HttpResponse("no such version\n", status=404, content_type="text/plain")
+    response = HttpResponse(found, content_type="text/javascript; charset=utf-8")
+    response["Cache-Control"] = "public, max-age=31536000, immutable" if version else "public, max-age=300"
     response["Cross-Origin-Resource-Policy"] = "cross-origin"
     response["Access-Control-Allow-Origin"] = "*"
     return response
-
-
-@cache
-def _embed_script() -> bytes:
-    found = finders.find("js/embed.js") if settings.DEBUG else staticfiles_storage.path("js/embed.js")
-    with open(str(found), "rb") as script:
-        return script.read()

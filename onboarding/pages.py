@@ -101,6 +101,7 @@ def render(
         "flow_url": reverse("flow", args=[page.handle]) if page.handle else "",
         "handover": page.flow is not None and handover_services.is_offered(page.flow, page.handle, step),
         "start_url": start_url(page),
+        "alone_url": reverse("flow", args=[page.handle]) if page.handle else start_url(page),
         "languages": i18n.choices(),
         "errors": errors,
         "error_of": _by_field(errors),
@@ -154,13 +155,14 @@ def problem_of(outcome: Outcome) -> str:
     return {Outcome.EXISTS: "exists", Outcome.REFUSED: "refused"}.get(outcome, "expired")
 
 
-def start_url(page: Page) -> str:
-    """Where the customer can start again, with language, country and attribution kept."""
+def start_url(page: Page, *, plain: bool = False) -> str:
+    """Where the customer can start again, language, country and attribution kept; `plain`: to be copied by hand."""
     landing = page.landing
     if landing is None and page.flow is not None:
         landing = landing_of(page.flow)
     path = landing_path(page.partner)
-    return f"{path}?{landing.query()}" if landing and landing.query() else path
+    query = landing.query(**({"touch": ""} if plain else {})) if landing else ""
+    return f"{path}?{query}" if query else path
 
 
 def landing_of(flow: Flow) -> Landing:

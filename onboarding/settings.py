@@ -106,6 +106,8 @@ SIGN_IN_URL = env.str("SIGN_IN_URL", "")
 CONTINUE_URL = env.str("CONTINUE_URL", "")  # {lang} and {token} are replaced when the customer follows it, not before
 CLICK_IDS = _flag("CLICK_IDS", False)  # keep gclid, fbclid …: they tell single persons apart, so ask your lawyer first
 EMBED_ORIGINS = tuple(origin.rstrip("/") for origin in _list("EMBED_ORIGINS"))
+# Partners choose where webhooks go, so nothing inside our network is asked, but for these hosts.
+WEBHOOK_PRIVATE_HOSTS = tuple(host.lower() for host in _list("WEBHOOK_PRIVATE_HOSTS"))
 
 # -- How long ----------------------------------------------------------------------------------------------------------
 FLOW_IDLE_MINUTES = _number("FLOW_IDLE_MINUTES", 60, 1, 7 * 24 * 60)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.contrib import admin
 from django.urls import path, re_path
 
-from onboarding import handover_views, operations, start_views, views
+from onboarding import check_views, handover_views, operations, start_views, views
 
 _HANDLE = r"(?P<handle>[A-Za-z0-9_-]{22}\.[A-Za-z0-9_-]{43})"
 _STEP = r"(?P<step>identify|password|verify|path|level)"
@@ -13,6 +13,7 @@ _STEP = r"(?P<step>identify|password|verify|path|level)"
 urlpatterns = [
     path("", start_views.start, name="start"),
     path("p/<slug:slug>/", start_views.start, name="partner"),
+    path("p/<slug:slug>/check/", check_views.check, name="check"),
     re_path(rf"^f/{_HANDLE}/$", views.flow_page, name="flow"),
     re_path(rf"^f/{_HANDLE}/{_STEP}/$", views.answer, name="answer"),
     re_path(rf"^f/{_HANDLE}/resend/$", views.resend, name="resend"),
@@ -25,6 +26,7 @@ urlpatterns = [
     # Steps that are only looked at have no address of their own either.
     re_path(rf"^f/{_HANDLE}/(?:status|done|problem)/$", views.elsewhere, name="elsewhere"),
     path("embed.js", operations.embed_script, name="embed"),
+    path("embed/<version>.js", operations.embed_script, name="embed-version"),
     path("healthz", operations.healthz, name="healthz"),
     path("readyz", operations.readyz, name="readyz"),
     path("metrics", operations.metrics, name="metrics"),

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 DEFAULT = "default"  # the built-in partner, whose origins come from the settings
 
@@ -33,6 +35,30 @@ class Partner:
     continue_url: str = ""  # instead of the settings' addresses
     sign_in_url: str = ""
     webhook: bool = False  # whether it wants to be told of milestones
+
+
+def origin_of(address: str) -> str:
+    """Scheme, host and port of a web address as browsers spell them; "" for anything else."""
+    try:
+        parts = urlsplit(address.strip())
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        return ""
+    usual = {"https": 443, "http": 80}.get(parts.scheme)
+    if not host or usual is None:
+        return ""
+    with suppress(UnicodeError):
+        host = host if host.isascii() else host.encode("idna").decode()
+    host = f"[{host}]" if ":" in host else host
+    return f"{parts.scheme}://{host}" + (f":{port}" if port and port != usual else "")
+
+
+def is_allowed(origin: str, origins: Iterable[str]) -> bool:
+    """Whether one of these origins is meant, a leftmost `*` standing for any subdomains."""
+    return any(
+        own == origin or (own.startswith("https://*.") and origin.startswith("https://") and origin.endswith(own[9:]))
+        for own in origins
+    )
 
 
 def wrong_origins(origins: Iterable[str], *, wildcards: bool = False) -> list[str]:

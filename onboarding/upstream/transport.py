@@ -76,7 +76,9 @@ class _Until(io.RawIOBase):
         super().close()
 
 
-class _Response(http.client.HTTPResponse):
+class BoundedResponse(http.client.HTTPResponse):
+    """A response that the socket's time-out bounds as a whole, headers included."""
+
     def __init__(self, sock: socket.socket, *args: Any, **options: Any) -> None:
         super().__init__(sock, *args, **options)
         self.fp.close()
@@ -84,11 +86,11 @@ class _Response(http.client.HTTPResponse):
 
 
 class _Connection(HTTPConnection):
-    response_class = _Response
+    response_class = BoundedResponse
 
 
 class _TlsConnection(HTTPSConnection):
-    response_class = _Response
+    response_class = BoundedResponse
 
     def connect(self) -> None:
         """A failed handshake is a failure to connect. urllib3 would report some as errors of reading."""
@@ -136,7 +138,7 @@ class Transport:
         self._session.trust_env = False
         self._session.headers.clear()
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        adapter = _Adapter(tls or _default_tls(), max_in_flight)
+        adapter = _Adapter(tls or default_tls(), max_in_flight)
         self._session.mount("https://", adapter)
         self._session.mount("http://", adapter)
 
@@ -181,7 +183,7 @@ class Transport:
 
 
 @functools.cache
-def _default_tls() -> ssl.SSLContext:
+def default_tls() -> ssl.SSLContext:
     """The system's certificates (SSL_CERT_FILE adds a private authority) and those that requests brings."""
     tls = ssl.create_default_context()
     tls.load_verify_locations(DEFAULT_CA_BUNDLE_PATH)

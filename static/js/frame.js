@@ -1,47 +1,40 @@
-// Tells the embedding page what happens, and keeps focus and buttons right. The form works without it.
-// Writes to no storage, listens to its own parent only.
+// Tells the embedding page what happens: docs/embedding.md. Writes to no storage, listens to its own parent only.
 (() => {
   "use strict";
-  const origins = document.body.dataset.origins.split(" ").filter(Boolean);
-  const framed = window.parent !== window;
+  if (window.parent === window) return;
+  const root = document.documentElement;
+  const origins = document.body.dataset.origins.split(" ");
+  const step = () => document.getElementById("step").dataset;
+  let parent; // its origin
   let seq = 0;
-  let height = 0;
-  let told = "";
-  let level = "";
-  let customer = "";
+  let height, told, level, customer;
 
-  function parentOrigins() {
-    const known = window.location.ancestorOrigins?.[0];
-    return known ? origins.filter((origin) => origin === known) : origins;
-  }
+  const allowed = (origin) => origins.some((own) => own === origin || (own[8] === "*" && origin.endsWith(own.slice(9))));
 
-  function tell(type, payload) {
-    if (!framed) return;
-    const {reference} = document.getElementById("step").dataset;
+  const pass = (name, detail) => document.dispatchEvent(new CustomEvent(name, {detail}));
+
+  function tell(type, payload = {}) {
+    const {reference} = step();
     seq += 1;
-    for (const origin of parentOrigins()) {
-      window.parent.postMessage({source: "onboarding", version: 1, type, seq, reference, payload}, origin);
+    const message = {source: "onboarding", version: 1, type, seq, reference, payload};
+    for (const origin of parent ? [parent] : origins) {
+      if (origin[8] !== "*") window.parent.postMessage(message, origin);
     }
+    pass("told", message);
   }
 
   function tellHeight() {
-    const now = Math.ceil(document.documentElement.getBoundingClientRect().height);
-    if (Math.abs(now - height) < 2) return;
-    height = now;
-    tell("resize", {height});
+    const now = Math.ceil(root.getBoundingClientRect().height);
+    if (Math.abs(now - height) > 1) tell("resize", {height: (height = now)});
   }
 
   function tellStep() {
-    const data = document.getElementById("step").dataset;
+    const data = step();
     const now = [data.step, data.level, data.problem, data.outcome].join(" ");
     if (now === told) return;
     told = now;
-    if (data.customer && data.customer !== customer) {
-      customer = data.customer;
-      tell("registered", {customerNo: customer});
-    }
-    // A problem or the status step says nothing about a level.
-    if (level && (data.step === "done" || (["level", "path"].includes(data.step) && data.level !== level))) {
+    if (data.customer && data.customer !== customer) tell("registered", {customerNo: (customer = data.customer)});
+    if (level && /done|level|path/.test(data.step) && data.level !== level) {
       tell("submitted", {level});
       level = "";
     }
@@ -49,68 +42,30 @@
     if (data.problem) tell("problem", {problem: data.problem});
     else tell("step", {step: data.step, level: data.level});
     if (data.step === "done") tell("done", {outcome: data.outcome});
+    if ("deleted" in data) tell("closed");
   }
 
-  function arrived({target: swapped}) {
-    if (swapped.id !== "step") return; // a part of the step: whoever is there goes on where they are
-    const wanted = document.querySelector("#step [data-focus]")?.dataset.focus;
-    const target = document.getElementById(wanted || "error-summary") || document.querySelector("#step h1");
-    if (!wanted) target.tabIndex = -1;
-    target.focus();
-    if (framed) document.documentElement.scrollIntoView();
+  function begin() {
+    told = level = customer = "";
+    height = 0;
+    tell("ready");
     tellStep();
+    tellHeight();
   }
 
-  // htmx notes the path in the session storage; ours is the right to act on the flow and stays out of it.
-  function forget() {
-    try {
-      window.sessionStorage.removeItem("htmx-current-path-for-history");
-    } catch {
-      // storage is blocked: nothing was written
-    }
-  }
-  for (const name of ["htmx:pushedIntoHistory", "htmx:replacedInHistory"]) document.addEventListener(name, forget);
-  forget();
+  addEventListener("message", ({source, origin, data}) => {
+    if (source !== window.parent || !allowed(origin) || data?.source !== "onboarding-host") return;
+    parent = parent || origin;
+    if (!seq) begin(); // could not be told before
+    if (data.type === "theme" && /^(light|dark)$/.test(data.theme)) root.dataset.theme = data.theme;
+    if (data.type === "lang") pass("speak", data.lang); // form.js knows how
+  });
+  document.addEventListener("htmx:afterSettle", ({target}) => target.id === "step" && tellStep());
+  document.addEventListener("tell", ({detail}) => tell(...detail)); // the partner's check page
 
-  // While a step waits for itself, the page is left as it is: focus, open details, scroll position.
-  document.addEventListener("htmx:beforeSwap", (event) => {
-    const {waits} = document.getElementById("step").dataset;
-    if (waits && event.detail.serverResponse.includes(`data-waits="${waits}"`)) event.detail.shouldSwap = false;
-  });
-
-  document.addEventListener("htmx:beforeRequest", (event) => {
-    const form = event.detail.elt;
-    if (form.tagName !== "FORM") return;
-    if (form.getAttribute("aria-busy") === "true") event.preventDefault();
-    form.setAttribute("aria-busy", "true");
-  });
-  document.addEventListener("htmx:afterRequest", (event) => {
-    event.detail.elt.removeAttribute("aria-busy");
-  });
-  document.addEventListener("htmx:afterSettle", arrived);
-  document.addEventListener("htmx:sendError", (event) => {
-    // The browser does the same without script, and says what is wrong.
-    const sent = event.detail.elt;
-    if (!sent.isConnected) return;
-    if (sent.href) window.location.assign(sent.href);
-    else if (sent.tagName === "FORM") {
-      const {name, value} = event.detail.requestConfig.triggeringEvent?.submitter || {};
-      if (name) sent.append(Object.assign(document.createElement("input"), {type: "hidden", name, value}));
-      HTMLFormElement.prototype.submit.call(sent);
-    }
-  });
-
-  window.addEventListener("message", (event) => {
-    if (event.source !== window.parent || !origins.includes(event.origin)) return;
-    const message = event.data;
-    if (!message || message.source !== "onboarding-host") return;
-    if (message.type === "theme" && /^(light|dark)$/.test(message.theme)) document.documentElement.dataset.theme = message.theme;
-  });
-
-  if (framed) {
-    document.documentElement.classList.add("framed");
-    new ResizeObserver(tellHeight).observe(document.documentElement);
-  }
-  tell("ready", {});
-  tellStep();
+  root.classList.add("framed");
+  const named = location.ancestorOrigins?.[0] || new URL(document.referrer || "about:blank").origin;
+  if (allowed(named)) parent = named;
+  if (parent || origins.some((own) => own[8] !== "*")) begin();
+  new ResizeObserver(tellHeight).observe(root);
 })();

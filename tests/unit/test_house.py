@@ -29,7 +29,7 @@ def test_every_address_is_listed_here() -> None:
         for pattern in get_resolver().url_patterns
     }
     assert found == {
-        "", "p/<slug:slug>/", "^f/H/$", "^f/H/(?P<step>identify|password|verify|path|level)/$", "^f/H/resend/$",
+        "", "p/<slug:slug>/", "p/<slug:slug>/check/", "embed/<version>.js", "^f/H/$", "^f/H/(?P<step>identify|password|verify|path|level)/$", "^f/H/resend/$",
         "^f/H/delete/$", "^f/H/upload/$", "^f/H/language/$", "^f/H/continue/$", "^f/H/handover/$", "^h/S/$",
         "^f/H/(?:status|done|problem)/$", "embed.js", "healthz", "readyz", "metrics", "version", "admin/",
     }  # fmt: skip
@@ -53,7 +53,7 @@ def test_every_setting_is_in_the_example_and_in_the_readme() -> None:
 def test_every_form_works_without_script() -> None:
     for template in (ROOT / "templates").rglob("*.html"):
         for form in re.findall(r"<form[^>]*>", template.read_text()):
-            assert 'method="post"' in form, template
+            assert re.search(r'method="(post|get)"', form), template
             assert "action=" in form, template
 
 

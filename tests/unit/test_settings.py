@@ -48,6 +48,8 @@ def run(code: list[str], **changed: str) -> subprocess.CompletedProcess[str]:
         ({"EMBED_ORIGINS": "https://*.example"}, "EMBED_ORIGINS"),
         ({"EMBED_ORIGINS": "http://partner.example"}, "EMBED_ORIGINS"),
         ({"COUNTRIES": "GB", "DEFAULT_COUNTRY": "DE"}, "DEFAULT_COUNTRY"),
+        ({"WEBHOOK_PRIVATE_HOSTS": "crm.internal,https://crm.internal"}, "WEBHOOK_PRIVATE_HOSTS"),
+        ({"WEBHOOK_PRIVATE_HOSTS": "127.0.0.1:8080"}, "WEBHOOK_PRIVATE_HOSTS"),
         ({"LANGUAGE_CODE": "xx"}, "LANGUAGE_CODE"),
     ],
 )

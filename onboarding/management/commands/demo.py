@@ -34,7 +34,10 @@ class Command(BaseCommand):
                 f"A port is taken ({exc}). Set PORT, SANDBOX_PORT and PARTNER_PORT to free ones."
             ) from exc
         server = subprocess.Popen(serve_command(port), start_new_session=True)  # noqa: S603 (our own arguments)
-        settle = subprocess.Popen([sys.executable, "manage.py", "settle", "--loop"], start_new_session=True)
+        others = [
+            subprocess.Popen([sys.executable, "manage.py", name, "--loop"], start_new_session=True)  # noqa: S603
+            for name in ("settle", "webhooks")
+        ]
         self.stdout.write(
             f"\n  The front end       http://127.0.0.1:{port}/\n"
             f"  Sandbox and inbox   http://127.0.0.1:{sandbox_port}/inbox   (scenarios: /scenarios)\n"
@@ -48,9 +51,9 @@ class Command(BaseCommand):
         except KeyboardInterrupt:
             self.stdout.write("\n")
         finally:
-            for process in (server, settle):
+            for process in (server, *others):
                 process.terminate()
-            for process in (server, settle):
+            for process in (server, *others):
                 process.wait(timeout=10)
             sandbox.stop()
             partner.stop()

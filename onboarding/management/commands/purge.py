@@ -1,4 +1,4 @@
-"""`manage.py purge`: deletes personal data past retention, and what customers asked to delete."""
+"""`manage.py purge`: deletes personal data past retention, what customers asked to delete, and old webhook events."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand
 from django.db import close_old_connections
 from django.utils import timezone
 
-from onboarding import housekeeping
+from onboarding import housekeeping, webhooks
 
 
 class Command(BaseCommand):
@@ -23,7 +23,9 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             while True:
-                self.stdout.write(f"{housekeeping.purge(now=timezone.now())} flows purged")
+                now = timezone.now()
+                self.stdout.write(f"{housekeeping.purge(now=now)} flows purged")
+                webhooks.forget(now=now)
                 if not options["loop"]:
                     return
                 close_old_connections()

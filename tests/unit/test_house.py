@@ -29,7 +29,8 @@ def test_every_address_is_listed_here() -> None:
         for pattern in get_resolver().url_patterns
     }
     assert found == {
-        "", "p/<slug:slug>/", "p/<slug:slug>/check/", "embed/<version>.js", "^f/H/$", "^f/H/(?P<step>identify|password|verify|path|level)/$", "^f/H/resend/$",
+        "", "p/<slug:slug>/", "p/<slug:slug>/check/", "embed/<version>.js", "^f/H/$",
+        "^f/H/(?P<step>identify|password|verify|path|level)/$", "^f/H/resend/$",
         "^f/H/delete/$", "^f/H/upload/$", "^f/H/language/$", "^f/H/continue/$", "^f/H/handover/$", "^h/S/$",
         "^f/H/(?:status|done|problem)/$", "embed.js", "healthz", "readyz", "metrics", "version", "admin/",
     }  # fmt: skip

@@ -1,4 +1,7 @@
-"""The operator's console: partners can be edited, flows and submissions only looked at, without personal data."""
+"""The operator's console: partners can be edited, flows and submissions only looked at, without personal data.
+
+Django looks for this module alone, so what stands in others is imported here.
+"""
 
 from __future__ import annotations
 
@@ -8,18 +11,16 @@ from django.contrib import admin
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 
-from onboarding.models import Flow, Partner, Submission
+from onboarding.models import Flow, Submission
+from onboarding.partner_admin import PartnerAdmin
+from onboarding.webhook_admin import DeliveryAdmin
+
+__all__ = ["DeliveryAdmin", "FlowAdmin", "PartnerAdmin", "SubmissionAdmin"]
 
 if TYPE_CHECKING:
     _ModelAdmin = admin.ModelAdmin[Any]
 else:  # Django's classes cannot be subscripted at run time
     _ModelAdmin = admin.ModelAdmin
-
-
-@admin.register(Partner)
-class PartnerAdmin(_ModelAdmin):
-    list_display = ("slug", "name", "active")
-    search_fields = ("slug", "name")
 
 
 class ReadOnly(_ModelAdmin):

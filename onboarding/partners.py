@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 
 from django.conf import settings
 
@@ -18,13 +19,13 @@ _cache: dict[str, tuple[float, Partner | None]] = {}
 _lock = threading.Lock()
 
 
-def find_partner(slug: str) -> Partner | None:
+def find_partner(slug: str, *, clock: Callable[[], float] = time.monotonic) -> Partner | None:
     """The active partner with this slug, at most FRESH_SECONDS old; None when there is none."""
     if slug == DEFAULT:
         return Partner(DEFAULT, "", settings.EMBED_ORIGINS)
     if len(slug) > MAX_SLUG:
         return None
-    now = time.monotonic()
+    now = clock()
     kept = _cache.get(slug)
     if kept is not None and now - kept[0] < FRESH_SECONDS:
         return kept[1]

@@ -11,8 +11,8 @@ from django.db.models import Q
 from pydantic import ValidationError as Wrong
 
 from onboarding.domain.flow import Channel
+from onboarding.domain.partner import DEFAULT, origin_of, wrong_origins
 from onboarding.domain.partner import Partner as PartnerSettings
-from onboarding.domain.partner import wrong_origins
 from onboarding.models.fields import SealedField
 from onboarding.upstream.wire import CustomerGroup
 
@@ -76,10 +76,11 @@ class Partner(models.Model):
     def clean(self) -> None:
         """Everything that can be seen to be wrong, each at its field."""
         wrong: dict[str, Any] = {}
+        if self.slug == DEFAULT:
+            wrong["slug"] = "The partner “default” is built in; its origins are the setting EMBED_ORIGINS."
         origins = wrong_origins(self.origins.split(), wildcards=self.wildcards)
         if origins:
-            hint = "“*” may stand leftmost only, and needs the switch below." if "*" in origins[0] else ""
-            wrong["origins"] = [f"Not an origin: {origins[0]}", *filter(None, [hint])]
+            wrong["origins"] = [f"Not an origin: {origins[0]}", *_hints(origins[0])]
         try:
             CustomerGroup.model_validate({"trade_types": self.trade_types or []})
         except Wrong as exc:
@@ -99,6 +100,18 @@ class Partner(models.Model):
             continue_url=self.continue_url, sign_in_url=self.sign_in_url,
             webhook=bool(self.webhook_url),
         )  # fmt: skip
+
+
+def _hints(text: str) -> list[str]:
+    """How an origin that was not taken is mended."""
+    if "*" in text:
+        return ["“*” may stand leftmost only, before two names at least, and needs the switch below."]
+    meant = origin_of(text)
+    if meant and not wrong_origins([meant]):
+        return [f"Browsers spell it {meant}"]
+    if meant.startswith("http:"):
+        return ["Only pages served by https may frame the form."]
+    return ["Scheme and host as in the address bar, nothing behind them: https://partner.example"]
 
 
 def is_web_address(text: str) -> bool:

@@ -15,6 +15,9 @@ from onboarding.models import Flow, Submission
 from onboarding.partner_admin import PartnerAdmin
 from onboarding.webhook_admin import DeliveryAdmin
 
+admin.site.site_header = admin.site.site_title = "Onboarding"
+admin.site.index_title = "Console"
+
 __all__ = ["DeliveryAdmin", "FlowAdmin", "PartnerAdmin", "SubmissionAdmin"]
 
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from django import forms
 from django.conf import settings
 from django.contrib import admin, messages
+from django.contrib.admin.widgets import AdminTextareaWidget
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
@@ -29,12 +30,16 @@ LONGEST_VALUE = 200  # characters of a value that the history repeats
 
 class PartnerForm(_PartnerForm):
     language = forms.ChoiceField(
-        label="default language", required=False, choices=[("", "the visitor's"), *settings.LANGUAGES]
+        label="Default language", required=False, choices=[("", "the visitor's"), *settings.LANGUAGES]
     )
 
     class Meta:
         model = Partner
         exclude = ("webhook_keys",)
+        widgets = {
+            "origins": AdminTextareaWidget({"rows": 4}),
+            "trade_types": AdminTextareaWidget({"rows": 3}),
+        }
 
 
 @admin.register(Partner)

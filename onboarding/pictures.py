@@ -23,7 +23,7 @@ from typing import Any, BinaryIO
 import pillow_heif
 import pypdf
 from PIL import Image, ImageCms, ImageOps
-from pypdf.generic import ArrayObject, DictionaryObject, IndirectObject
+from pypdf.generic import ArrayObject, DictionaryObject, IndirectObject, StreamObject
 
 LONGEST_SIDE = 4096  # pixels of what is passed on
 # Of what is decoded, by format: the largest that phones send, about 600 MB of memory at most.
@@ -39,6 +39,7 @@ _MAX_ICC = 1_000_000  # bytes; larger colour profiles are ignored
 _QUALITIES = (88, 70, 50)  # of JPEG; the first whose result is small enough
 _PDF_OBJECTS = 50_000  # objects of a document; a scan has about four a page
 _PDF_SECONDS = 0.5  # of this thread's CPU time, for looking through them
+_PDF_UNPACKED = 50_000_000  # bytes of objects that rested packed, together; they stay in memory until the end
 
 pillow_heif.register_heif_opener(thumbnails=False, depth_images=False, aux_images=False, decode_threads=1)
 # It repeats pieces of a broken document, which is the customer's.
@@ -296,15 +297,22 @@ def _walk(reader: pypdf.PdfReader) -> Refusal | None:
     until = time.thread_time() + _PDF_SECONDS
     waiting: list[Any] = [reader.trailer.get("/Root")]
     seen: set[tuple[int, int]] = set()
+    packs: set[int] = set()  # streams that hold other objects
+    unpacked = 0  # bytes
     while waiting:
         found = waiting.pop()
-        if len(seen) > _PDF_OBJECTS or time.thread_time() > until:
+        if len(seen) > _PDF_OBJECTS or time.thread_time() > until or unpacked > _PDF_UNPACKED:
             return Refusal.BAD_PDF
         if isinstance(found, IndirectObject):
             key = (found.idnum, found.generation)
             if key not in seen:
                 seen.add(key)
                 waiting.append(found.get_object())
+                pack = reader.xref_objStm.get(found.idnum, (0, 0))[0]
+                if pack and pack not in packs:
+                    packs.add(pack)
+                    stream = reader.get_object(IndirectObject(pack, 0, reader))
+                    unpacked += len(stream.get_data()) if isinstance(stream, StreamObject) else 0
         elif isinstance(found, DictionaryObject):
             if (
                 not _UNSAFE_KEYS.isdisjoint(found)

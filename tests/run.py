@@ -10,6 +10,8 @@ from pathlib import Path
 from tests import provide
 
 GROUPS = ("unit", "contract", "web", "browser")
+# Files at a time: these tests wait more than they work. A file stays in one process, in its own order.
+AT_A_TIME = {"web": 3, "browser": 2}
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -21,7 +23,8 @@ def main() -> int:
     lines = []
     for group in wanted:
         started = time.monotonic()
-        result = subprocess.run([sys.executable, "-m", "pytest", "-rs", f"tests/{group}"], cwd=ROOT)
+        spread = ["-n", str(AT_A_TIME[group]), "--dist", "loadfile"] if group in AT_A_TIME else []
+        result = subprocess.run([sys.executable, "-m", "pytest", "-rs", *spread, f"tests/{group}"], cwd=ROOT)
         lines.append(
             f"  {group:10} {time.monotonic() - started:6.1f} s  {'ok' if result.returncode == 0 else 'FAILED'}"
         )

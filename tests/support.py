@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import html
 import io
 import os
@@ -35,14 +36,19 @@ def free_port() -> int:
         return int(sock.getsockname()[1])
 
 
-_static_done: set[bool] = set()
+_RUN = os.environ.get("PYTEST_XDIST_TESTRUNUID") or secrets.token_hex(16)  # the same in all processes of a test run
 
 
 def _collect_static(server: Server) -> None:
-    """Once per test run: hashed and compressed static files, as in production."""
-    if not _static_done:
-        server.manage("collectstatic", "--noinput", "--verbosity", "0")
-        _static_done.add(True)
+    """Once per test run, by the process that comes first: hashed and compressed static files, as in production."""
+    (ROOT / "var").mkdir(exist_ok=True)
+    with (ROOT / "var" / "tests.static").open("a+") as done:
+        fcntl.flock(done, fcntl.LOCK_EX)
+        done.seek(0)
+        if done.read() != _RUN:
+            server.manage("collectstatic", "--noinput", "--verbosity", "0")
+            done.truncate(0)
+            done.write(_RUN)
 
 
 class Server:

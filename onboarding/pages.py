@@ -45,6 +45,8 @@ HTMX_CONFIG = json.dumps(
 
 BUILT_IN = Partner(DEFAULT)
 OF_A_CUSTOMER = (Step.PATH, Step.LEVEL, Step.HANDOVER)  # steps that say whose account it is
+# No code is sent from here on and nothing registered: no CAPTCHA, and so no reason to do without htmx.
+WITHOUT_CAPTCHA = (*OF_A_CUSTOMER, Step.DONE)
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,7 @@ def render(
     page = of(request)
     language = translation.get_language() or settings.LANGUAGE_CODE
     errors = list(errors)
+    captcha = settings.CAPTCHA_PROVIDER if step not in WITHOUT_CAPTCHA else ""
     values = {
         "step": step.value,
         "level_code": level,
@@ -106,10 +109,10 @@ def render(
         "errors": errors,
         "error_of": _by_field(errors),
         "links": links(language, page.partner),
-        "progress": progress(step),
+        "progress": progress(step, is_registered=page.flow is not None and page.flow.registered_at is not None),
         "channels": settings.CHANNELS,
-        "captcha_key": settings.CAPTCHA_SITE_KEY if settings.CAPTCHA_PROVIDER else "",
-        "captcha_script": embedding.CAPTCHA_SCRIPTS.get(settings.CAPTCHA_PROVIDER, ""),
+        "captcha_key": settings.CAPTCHA_SITE_KEY if captcha else "",
+        "captcha_script": embedding.CAPTCHA_SCRIPTS.get(captcha, ""),
         "htmx_config": HTMX_CONFIG,
         "fragment": bool(request.headers.get("HX-Request")),
         **(context or {}),
@@ -184,13 +187,14 @@ def links(language: str, partner: Partner) -> dict[str, str]:
     return {name: address.replace("{lang}", upstream_language(language)) for name, address in found.items()}
 
 
-def progress(step: Step) -> list[dict[str, Any]]:
-    """The named parts of the way, with the one the customer is on."""
+def progress(step: Step, *, is_registered: bool) -> list[dict[str, Any]]:
+    """The named parts of the way, with the one the customer is on; the status may be that of the code or of a level."""
+    waits = (Step.STATUS,)
     parts: Sequence[tuple[str, tuple[Step, ...]]] = (
         (_("Contact"), (Step.IDENTIFY,)),
         *(((_("Password"), (Step.PASSWORD,)),) if settings.PASSWORD_STEP != "off" else ()),  # noqa: S105
-        (_("Code"), (Step.VERIFY, Step.STATUS)),
-        (_("Your details"), (Step.PATH, Step.LEVEL, Step.HANDOVER)),
+        (_("Code"), (Step.VERIFY, *(() if is_registered else waits))),
+        (_("Your details"), (Step.PATH, Step.LEVEL, Step.HANDOVER, *(waits if is_registered else ()))),
         (_("Done"), (Step.DONE,)),
     )
     here = next((i for i, (_name, steps) in enumerate(parts) if step in steps), -1)

@@ -506,8 +506,15 @@ def test_the_captchas_answer_is_passed_on_and_asked_for_when_missing(
     assert shown.step == "verify"
     code = customer.code()
     assert customer.verify(code).status == 422
+    assert "htmx-2" not in customer.shown.text, "it would swap in steps whose captcha nobody draws"
     shown = customer.post(customer.flow_url + "verify/", {"code": code, "g-recaptcha-response": "answer-2"})
     assert shown.step == "level"
+    for step in ("level", "done"):
+        assert customer.shown.step == step
+        assert "htmx-2" in customer.shown.text, "a level shows the pictures of the chosen document at once"
+        assert "recaptcha/api.js" not in customer.shown.text, "nobody is asked any more"
+        if step == "level":
+            customer.level()
     sent = [c for c in sandbox.calls() if email in str(c["body"])]
     assert [c["headers"].get("captcha") for c in sent if c["code"] == "0"] == ["answer-1", "answer-2"]
     assert {c["headers"]["version"] for c in sent if c["biz_type"].endswith("verifyCodeSend")} == {"0.0.2"}

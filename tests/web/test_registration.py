@@ -353,6 +353,8 @@ def test_a_level_whose_answer_was_cut_off_is_submitted_once(customer: Customer, 
     email = fresh_email("kycdrop")
     customer.register(email=email)
     assert customer.level().step == "status"
+    (here,) = re.findall(r'aria-current="step"><span>(.*?)</span>', customer.shown.text)
+    assert here == "Your details"
     assert customer.wait().step == "done"
     number = registration(sandbox, email)["customerNo"]
     assert len([a for a in sandbox.applications() if a["customerNo"] == number]) == 1

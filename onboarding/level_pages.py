@@ -95,7 +95,7 @@ def show_level(
         "has_other_ways": len(level.paths) > 1,
         "final": here.part in (WHOLE, DECLARATION),
         "heading": HEADINGS.get(here.part) or pages.level_heading(here),
-        "reason": review_services.review_reason(flow),
+        "reason": review_services.rejection(flow, level.code),
         "comes_first": review_services.comes_first(flow, level.code),
         "left": review_services.levels_left(flow),
         "saved": saved,

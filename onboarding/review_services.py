@@ -189,23 +189,28 @@ def _take_over(row: Flow, found: Review, statuses: Sequence[LevelStatus], now: d
             **row.personal, "password": "", "drafts": {}, "uploads": {}, "receipts": {}, "levels": []
         }  # fmt: skip
     elif found.status is ReviewStatus.REJECTED:
-        _reopen(row, statuses)
+        rejected = _reopen(row, statuses)
         row.outcome = Outcome.OPEN
-        row.personal = {**row.personal, "review": {"reason": found.reason[:MAX_REASON]}}
+        row.personal = {**row.personal, "review": {"reason": found.reason[:MAX_REASON], "rejected": rejected}}
         row.touch(now)
     elif found.status is ReviewStatus.OPEN and _add(row, _fillable(statuses)):
         row.outcome = Outcome.OPEN
         row.touch(now)
 
 
-def _reopen(row: Flow, statuses: Sequence[LevelStatus]) -> None:
-    """The levels that were rejected; all that have not passed when the upstream's list does not say which."""
+def _reopen(row: Flow, statuses: Sequence[LevelStatus]) -> list[str]:
+    """The levels that were rejected; all that have not passed when the upstream's list does not say which.
+
+    Gives their codes.
+    """
     rejected = {status.code for status in statuses if status.status is ReviewStatus.REJECTED}
     passed = {status.code for status in statuses if status.status is ReviewStatus.PASSED}
     handed_in = row.submissions.filter(kind=SubmissionKind.LEVEL, state=Progress.ACCEPTED)
     which = handed_in.filter(level__in=rejected) if rejected else handed_in.exclude(level__in=passed)
+    reopened = set(which.values_list("level", flat=True)) | rejected
     which.update(state=Progress.REJECTED)
     _add(row, [status for status in statuses if status.code in rejected])
+    return sorted(reopened)
 
 
 def _fillable(statuses: Iterable[LevelStatus]) -> list[LevelStatus]:
@@ -242,14 +247,15 @@ def open_earlier(*, flow: Flow, level: str, now: datetime) -> bool:
     earlier = next((status for status in _fillable(statuses) if status.code in before), None)
     if earlier is None or _is_empty(flow, earlier.code):
         return False
-    reason = _reason(flow) if earlier.status is ReviewStatus.REJECTED else ""
+    rejected = earlier.status is ReviewStatus.REJECTED
+    review = {"reason": _reason(flow), "rejected": [earlier.code]} if rejected else {}
     with locked(flow) as row:
         row.submissions.filter(kind=SubmissionKind.LEVEL, level=earlier.code).update(state=Progress.REJECTED)
         same = [replace(f, known=f.has_elements) for f in row.levels if f.code == earlier.code]
         others = [found for found in row.levels if found.code != earlier.code]
         row.personal = {**row.personal, "levels": to_json([*same, *others])}
         _add(row, [earlier], first=True)
-        row.personal = {**row.personal, "review": {"first": earlier.code, "reason": reason}}
+        row.personal = {**row.personal, "review": {"first": earlier.code, **review}}
         row.touch(now)
         row.save()
     return True
@@ -273,9 +279,10 @@ def comes_first(flow: Flow, level: str) -> bool:
     return bool(level) and (flow.personal.get("review") or {}).get("first") == level
 
 
-def review_reason(flow: Flow) -> str:
-    """Why the checks were not passed, in the upstream's words; "" when they were not looked at or nothing is wrong."""
-    return str((flow.personal.get("review") or {}).get("reason", ""))
+def rejection(flow: Flow, level: str) -> str | None:
+    """Why the level did not pass, in the upstream's words, "" when it gives no reason; None when nothing is wrong."""
+    review = flow.personal.get("review") or {}
+    return str(review.get("reason", "")) if level in review.get("rejected", ()) else None
 
 
 def levels_left(flow: Flow) -> int:

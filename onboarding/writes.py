@@ -318,7 +318,7 @@ def apply(request: LevelApplication, call: Call) -> str:
 
 def _accept_level(flow: Flow, submission: Submission, _proposal: str, now: datetime) -> None:
     submission.payload = {}  # upstream now; the draft stays until the review has passed, to be mended if it has not
-    flow.personal = {**flow.personal, "review": {}}
+    flow.personal = {**flow.personal, "review": _still_rejected(flow, submission.level)}
     reached(flow, MilestoneKind.SUBMITTED, now, submission.level)
     accepted = set(
         flow.submissions.filter(kind=SubmissionKind.LEVEL, state=Progress.ACCEPTED).values_list("level", flat=True)
@@ -326,6 +326,13 @@ def _accept_level(flow: Flow, submission: Submission, _proposal: str, now: datet
     if all(level.code in accepted or (level.known and not level.has_elements) for level in flow.levels):
         end(flow, Outcome.IN_REVIEW, now)
     flow.touch(now)
+
+
+def _still_rejected(flow: Flow, level: str) -> dict[str, Any]:
+    """What the review said of the other levels that it did not accept."""
+    review = flow.personal.get("review") or {}
+    others = [code for code in review.get("rejected", ()) if code != level]
+    return {"reason": review.get("reason", ""), "rejected": others} if others else {}
 
 
 def _reject_level(flow: Flow, submission: Submission, error: UpstreamError, now: datetime) -> Progress:

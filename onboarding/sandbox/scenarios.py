@@ -63,6 +63,7 @@ SCENARIOS = (
     Scenario("badfile", "936", "The first upload is of a wrong type (GATEWAY_CODE_103), any later one is taken."),
     Scenario("filedrop", "937", "The first upload is stored, then the line is cut."),
     Scenario("enterpriserejected", "938", "Like enterprise; the first final submission is rejected."),
+    Scenario("noreason", "939", "With one that rejects: no reason is given, as by servers before 2.3.1."),
 )
 
 _NAMES = frozenset(scenario.name for scenario in SCENARIOS)

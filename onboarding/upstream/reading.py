@@ -107,7 +107,10 @@ def proposal(data: Any) -> str:
 
 
 def review(answer: Envelope) -> Review:
-    """`msg` is the reason of a rejection; `msgParams` may hold a code on success (docs/upstream.md 2.10)."""
+    """`msg` is the reason of a rejection (an older server says "Success"); `msgParams` may hold a code on success.
+
+    docs/upstream.md 2.10.
+    """
     code = answer.code if answer.code in REVIEW_CODES else ""
     status = REVIEW_CODES.get(code) if code else _review_status(number({"status": answer.data}, "status"))
     if status is None:
@@ -115,7 +118,7 @@ def review(answer: Envelope) -> Review:
     if NO_LEVELS_SET_UP in answer.params:
         code = NO_LEVELS_SET_UP
     reason = text({"msg": answer.message}, "msg") if status is ReviewStatus.REJECTED else ""
-    return Review(status, reason, code)
+    return Review(status, "" if reason.strip().lower() == "success" else reason, code)
 
 
 def countries(data: Any) -> tuple[Country, ...]:

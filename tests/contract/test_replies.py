@@ -711,6 +711,7 @@ def test_an_application_is_in_whatever_its_reply_carries(line: Line, data: Any, 
             {"code": "CUSTOMER_API_0000606", "msg": "why"},
             Review(ReviewStatus.REJECTED, "why", "CUSTOMER_API_0000606"),
         ),
+        ({"code": "0", "data": 3, "msg": "Success"}, Review(ReviewStatus.REJECTED)),
     ],
 )
 def test_how_the_checks_stand_is_read_from_data_or_code(line: Line, reply: dict[str, Any], review: Review) -> None:

@@ -244,6 +244,30 @@ def test_only_the_rejected_level_is_open_again(customer: Customer, sandbox: Sand
     assert [one["levelCode"] for one in applications(sandbox, email)] == ["level_1", "level_2", "level_2", "level_3"]
 
 
+REJECTED = "We could not accept this yet"
+
+
+def test_a_rejection_without_a_reason_is_one_all_the_same(customer: Customer) -> None:
+    register(customer, "rejected+noreason")
+    customer.level()
+    assert (customer.shown.step, customer.shown.level) == ("level", "level_1")
+    assert REJECTED in customer.shown.text and "Success" not in customer.shown.text
+    assert customer.level(files={}).step == "done"
+
+
+def test_every_level_that_was_rejected_says_so_and_no_other(customer: Customer, sandbox: Sandbox) -> None:
+    email = fresh_email("rejected+secondrejected")
+    name = {"elementCode": "name", "elementName": "Name", "showType": "input"}
+    sandbox.ask(email, [{"levelCode": f"level_{n}", "elementList": [name]} for n in (1, 2, 3)])
+    customer.register(email=email)
+    seen = []
+    while customer.shown.step == "level":
+        seen.append((customer.shown.level[-1], REJECTED in customer.shown.text))
+        customer.post(customer.flow_url + "level/", {"level": customer.shown.level, "el-name": "Ann"})
+    assert seen == [("1", False), ("2", False), ("3", False), ("1", True), ("2", True)]
+    assert customer.shown.step == "done"
+
+
 # -- Files one by one --------------------------------------------------------------------------------------------------
 
 

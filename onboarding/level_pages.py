@@ -36,9 +36,10 @@ from onboarding.writes import company_of
 
 
 def show_path(request: HttpRequest, here: Position, *, status: int = 200, errors: pages.Errors = ()) -> HttpResponse:
-    level = level_of(here)
+    level, flow = level_of(here), pages.of(request).flow
     paths = enumerate(level.paths, start=1)
     context = {
+        "left": review_services.levels_left(flow) if flow else 0,
         "heading": pages.level_heading(here),
         "paths": [(plain(path.code), readable(path.name, path.code) or str(number)) for number, path in paths],
     }

@@ -11,8 +11,11 @@ import pytest
 
 from onboarding.sandbox.dictionaries import codes_of
 from onboarding.sandbox.server import Sandbox
+from tests.contract.test_sandbox import LOGIN, MD5, Clock, Upstream
 from tests.form_reader import entries, fields, walk
 from tests.support import Customer, Server, Shown, fresh_email, picture
+
+PASSWORD = "a long password"  # MD5 is its digest
 
 
 def applications(sandbox: Sandbox, email: str, *, drafts: bool = False) -> list[dict[str, Any]]:
@@ -266,6 +269,50 @@ def test_every_level_that_was_rejected_says_so_and_no_other(customer: Customer, 
         customer.post(customer.flow_url + "level/", {"level": customer.shown.level, "el-name": "Ann"})
     assert seen == [("1", False), ("2", False), ("3", False), ("1", True), ("2", True)]
     assert customer.shown.step == "done"
+
+
+@pytest.mark.parametrize(("tag", "left"), [("levels", "3 parts are left."), ("paths", ""), ("", "")])
+def test_how_many_levels_are_open_is_said_where_there_are_several(customer: Customer, tag: str, left: str) -> None:
+    register(customer, tag)
+    assert left in customer.shown.text
+    assert ("left." in customer.shown.text) is bool(left)
+
+
+def test_how_many_levels_are_open_is_said_before_a_way_is_chosen_and_when_one_is_rejected(
+    customer: Customer, sandbox: Sandbox
+) -> None:
+    email = fresh_email("rejected+secondrejected")
+    name = {"elementCode": "name", "elementName": "Name", "showType": "input"}
+    ways = [("level_1", "P1"), ("level_1", "P2"), ("level_2", "P1")]
+    sandbox.ask(email, [{"levelCode": level, "pathCode": way, "elementList": [name]} for level, way in ways])
+    customer.register(email=email)
+    assert customer.shown.step == "path" and "2 parts are left." in customer.shown.text
+    customer.post(customer.flow_url + "path/", {"path": "P1"})
+    said = []
+    for level in ("level_1", "level_2", "level_1", "level_2"):
+        said.append("2 parts are left." in customer.shown.text)
+        customer.post(customer.flow_url + "level/", {"level": level, "el-name": "Ann"})
+    assert said == [True, False, True, False]
+    assert customer.shown.step == "done"
+
+
+@pytest.mark.parametrize(("seconds", "outcome"), [(60.0, "in_review"), (0.0, "passed")])
+def test_a_level_that_was_handed_in_elsewhere_is_shown_as_such(
+    start_server: Callable[..., Server], seconds: float, outcome: str
+) -> None:
+    with Sandbox(port=0, review_seconds=seconds) as other:
+        customer = Customer(start_server(upstream=other.url + "/api"), other)
+        email = fresh_email()
+        customer.register(email=email, password=PASSWORD)
+        assert customer.shown.step == "level"
+        platform = Upstream(other, Clock())
+        login = {"type": 1, "loginName": email, "device": 2, "isThird": False, "loginPwd": MD5}
+        platform.token = platform(LOGIN, login)["data"]["token"]
+        assert platform.apply("level_1", platform.passport())["code"] == "0"
+        shown = customer.level()
+        assert (shown.status, shown.step, shown.summary) == (200, "done", [])
+        assert f'data-outcome="{outcome}"' in shown.text
+        assert len(applications(other, email)) == 1
 
 
 # -- Files one by one --------------------------------------------------------------------------------------------------

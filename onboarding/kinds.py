@@ -95,10 +95,13 @@ class AskedElement:
     @property
     def numeric(self) -> bool:
         """A keypad for numbers helps. One without letters must not stand where letters may be asked for."""
+        return self.is_phone or ("number" in self.element.code.lower() and _is_for_digits(self.element.pattern))
+
+    @property
+    def is_phone(self) -> bool:
+        """A telephone number, as its code says."""
         code = self.element.code.lower()
-        if "phone" in code or "mobile" in code:
-            return True
-        return "number" in code and _is_for_digits(self.element.pattern)
+        return "phone" in code or "mobile" in code
 
     @property
     def latest(self) -> str:

@@ -18,8 +18,9 @@ from django.core.files.uploadedfile import UploadedFile
 from django.utils.datastructures import MultiValueDict
 from django.utils.text import format_lazy
 
-from onboarding.domain.levels import UPLOADS, Element, Kind, applicable, arranged
+from onboarding.domain.levels import UPLOADS, Element, Kind, applicable, arranged, unsteered
 from onboarding.kinds import KINDS, AskedElement, Text
+from onboarding.upstream.codes import Field
 from onboarding.upstream.wire import DictionaryItem
 
 log = logging.getLogger("onboarding.kyc_forms")
@@ -211,10 +212,28 @@ class LevelForm:
     def errors(self) -> list[tuple[str, Text]]:
         """(id of the field, text) of all that is wrong, in the order of the page; the text names the element."""
         return [
-            (q.id + part, format_lazy("{}: {}", q.label, text))
+            (q.id + part, format_lazy("{}: {}", self.named(q), text))
             for q in self.asked_elements
             for part, text in q.errors.items()
         ]
+
+    def named(self, asked: AskedElement) -> Text:
+        """What the element is called in a list of errors, where nothing else says which one it is."""
+        return unsteered(asked.label) if isinstance(asked.label, str) else asked.label
+
+    def blame(self, field: str, text: Text) -> bool:
+        """Puts the upstream's refusal beside the one element it can concern; whether there is exactly one.
+
+        `field` is a `Field` of the upstream's codes.
+        """
+        found = [(q, "-number") for q in self.applicable if q.element.kind is Kind.INPUT_GROUP]
+        if field == Field.LEVEL_PHONE:
+            found = [(q, "") for q in self.applicable if q.element.kind is Kind.INPUT and q.is_phone]
+        if field not in (Field.LEVEL_PHONE, Field.LEVEL_DOCUMENT) or len(found) != 1:
+            return False
+        ((asked, part),) = found
+        asked.errors[part] = text
+        return True
 
     def new_files(self) -> list[AskedElement]:
         """The elements with a checked file that still has to go to the upstream.

@@ -241,7 +241,9 @@ def _submit(
             flow=flow, level=level_of(here), path=path, answers=answers, visitor=visitor.read(request)
         )
     except services.Rejected as exc:
-        return show_level(request, flow, here, form, status=422, errors=[("", i18n.refusal(exc.code, exc.field))])
+        text = i18n.refusal(exc.code, exc.field)
+        errors = [] if form.blame(exc.field, text) else [("", text)]
+        return show_level(request, flow, here, form, status=422, errors=errors)
     return see_other(handle)
 
 

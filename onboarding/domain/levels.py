@@ -147,6 +147,14 @@ def readable(*texts: str) -> str:
     return next((for_page(text) for text in texts if any(unicodedata.category(ch)[0] not in "ZC" for ch in text)), "")
 
 
+_STEERING = re.compile("[\u202a-\u202e\u2066-\u2069]")
+
+
+def unsteered(text: str) -> str:
+    """The text without what decides the direction of the words behind it too: for a sentence with words of ours."""
+    return _STEERING.sub("", text)
+
+
 def plain(code: str) -> str:
     """A code as it is after a browser has sent it: some of them change line breaks, and some characters get lost."""
     return " ".join(for_page(code).split())

@@ -24,6 +24,8 @@ _REASON_ZH = "证件照片模糊，请在光线充足处重新拍摄。"
 BUSINESS_CODES = ("open_account", "cashin", "withdraw", "apply_credit_card", "API")
 # Which level's first submission a scenario rejects.
 _REJECTED_FIRST = {"rejected": "level_1", "secondrejected": "level_2", "enterpriserejected": "level_1"}
+# What another customer has given already, as a scenario says of the first submission.
+_TAKEN = {"phonetaken": "CUSTOMER_API_0000632", "idtaken": "CUSTOMER_API_0000633"}
 _STATUS_NAMES = {OPEN: "Not verified", IN_REVIEW: "In review", PASSED: "Passed", REJECTED: "Rejected"}
 _APPLY_FIELDS = (
     "levelCode", "openAccountType", "elementList", "selectCountry", "selectCompanyType", "commitTag",
@@ -146,6 +148,9 @@ def _apply(call: Call, state: State) -> str:
     with state.lock:
         paths = _submittable(customer, level_code, state)
         path = _check_path(paths, fields.text(body, "pathCode"), answers, customer, state, final)
+        for tag, code in _TAKEN.items():
+            if final and tag in customer.tags and state.count(tag, customer.number) == 1:
+                raise Failure(code)
         return _store(call, state, level_code, LevelState(answers, path.code, company_type), final=final)
 
 

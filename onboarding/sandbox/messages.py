@@ -62,6 +62,8 @@ _TEXTS: dict[str, tuple[str, str]] = {
         "Enterprise accounts are not available in this country",
         "该国家不支持企业开户",
     ),
+    "CUSTOMER_API_0000632": ("The phone number is used in another verification", "手机号已被其他认证使用"),
+    "CUSTOMER_API_0000633": ("The document number is used in another verification", "证件号码已被其他认证使用"),
     "CUSTOMER_API_0000901": ("The agent number cannot be read", "代理编号解析失败"),
     "CUSTOMER_API_0000903": ("The agent number is empty", "代理编号不能为空"),
     "CUSTOMER_API_0001003": ("The country is not supported", "国家不支持"),

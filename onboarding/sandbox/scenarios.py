@@ -64,6 +64,8 @@ SCENARIOS = (
     Scenario("filedrop", "937", "The first upload is stored, then the line is cut."),
     Scenario("enterpriserejected", "938", "Like enterprise; the first final submission is rejected."),
     Scenario("noreason", "939", "With one that rejects: no reason is given, as by servers before 2.3.1."),
+    Scenario("phonetaken", "940", "The first submission of a level is refused: 0000632, another one's phone number."),
+    Scenario("idtaken", "941", "The first submission of a level is refused: 0000633, another one's document number."),
 )
 
 _NAMES = frozenset(scenario.name for scenario in SCENARIOS)

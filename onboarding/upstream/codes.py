@@ -25,6 +25,8 @@ class Field(StrEnum):
     CAPTCHA = "captcha"
     UPLOAD = "upload"
     LEVEL = "level"
+    LEVEL_PHONE = "level_phone"  # the phone number that a level asks for
+    LEVEL_DOCUMENT = "level_document"  # the number of the document that a level asks for
     PAGE = "page"
 
 
@@ -173,8 +175,8 @@ _CUSTOMER: Mapping[str, Verdict | Field] = {
     "0000619": Verdict.OPERATOR,
     "0000620": Field.LEVEL,  # an element's format, which one is not said
     "0000624": Field.ACCOUNT_TYPE,  # no enterprises from this country
-    "0000632": Field.LEVEL,  # phone used by another customer
-    "0000633": Field.LEVEL,  # document number used by another customer
+    "0000632": Field.LEVEL_PHONE,  # phone used by another customer
+    "0000633": Field.LEVEL_DOCUMENT,  # document number used by another customer
     "0000901": Field.PAGE,  # agent's id not readable
     "0000902": Field.PAGE,  # third party's action not valid
     "0000903": Field.PAGE,  # agent's number empty

@@ -6,6 +6,8 @@ import pytest
 
 from onboarding.domain.levels import Element, Kind
 from onboarding.kyc_forms import LevelForm
+from onboarding.upstream.codes import Field
+from onboarding.upstream.wire import DictionaryItem
 
 KEYPADS = [
     ("phone", r"^\d{6,15}$", True),
@@ -32,3 +34,44 @@ KEYPADS = [
 def test_the_keypad_for_numbers_is_for_what_can_have_no_letters(code: str, pattern: str, numeric: bool) -> None:
     (asked,) = LevelForm([Element(code, code, Kind.INPUT, pattern=pattern)]).asked_elements
     assert asked.numeric is numeric
+
+
+def test_an_unknown_kind_is_a_text_with_its_pattern_and_one_line_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    element = Element("aura", "Aura", Kind.UNKNOWN, "hologram", "^[0-9]+$")
+    for entered in ("seven", "7"):
+        form = LevelForm([element], data={"el-aura": entered})
+        assert form.asked_elements[0].rule.template == "text"
+        assert form.check() is (entered == "7")
+    assert form.answers() == [("aura", "7")]
+    (line,) = [record.getMessage() for record in caplog.records if "aura" in record.getMessage()]
+    assert "hologram" in line and "seven" not in line
+
+
+def test_a_name_that_turns_the_direction_does_not_turn_what_is_said_about_it() -> None:
+    form = LevelForm([Element("name", "\u202eeman\u2066 \u05e9\u05dd", Kind.INPUT)], data={})
+    form.check()
+    ((_id, text),) = form.errors
+    assert str(text) == "eman \u05e9\u05dd: Fill this in."
+
+
+DOCUMENT = Element("id_card_type", "Document", Kind.INPUT_GROUP)
+PHONE, OTHER_PHONE, NAME = (Element(code, code, Kind.INPUT) for code in ("phone", "mobile_2", "name"))
+
+
+@pytest.mark.parametrize(
+    ("elements", "field", "blamed"),
+    [
+        ([NAME, PHONE], Field.LEVEL_PHONE, "el-1"),
+        ([NAME, PHONE, OTHER_PHONE], Field.LEVEL_PHONE, ""),
+        ([NAME, DOCUMENT, PHONE], Field.LEVEL_DOCUMENT, "el-1-number"),
+        ([DOCUMENT, Element("id_card_type", "Another", Kind.INPUT_GROUP)], Field.LEVEL_DOCUMENT, ""),
+        ([NAME], Field.LEVEL_PHONE, ""),
+        ([NAME, PHONE, DOCUMENT], Field.LEVEL, ""),
+    ],
+)
+def test_a_refusal_stands_at_the_element_when_there_is_one_it_can_concern(
+    elements: list[Element], field: str, blamed: str
+) -> None:
+    form = LevelForm(elements, options=lambda _name: [DictionaryItem("passport", "Passport", "")])
+    assert form.blame(field, "It is taken.") is bool(blamed)
+    assert [name for name, _text in form.errors] == [blamed] * bool(blamed)

@@ -12,7 +12,7 @@ import pytest
 from onboarding.sandbox.dictionaries import codes_of
 from onboarding.sandbox.server import Sandbox
 from tests.contract.test_sandbox import LOGIN, MD5, Clock, Upstream
-from tests.form_reader import entries, fields, walk
+from tests.form_reader import entries, faults, fields, walk
 from tests.support import Customer, Server, Shown, fresh_email, picture
 
 PASSWORD = "a long password"  # MD5 is its digest
@@ -313,6 +313,30 @@ def test_a_level_that_was_handed_in_elsewhere_is_shown_as_such(
         assert (shown.status, shown.step, shown.summary) == (200, "done", [])
         assert f'data-outcome="{outcome}"' in shown.text
         assert len(applications(other, email)) == 1
+
+
+@pytest.mark.parametrize(
+    ("tag", "field", "text"),
+    [
+        ("idtaken", "Identity document", "This document number already belongs to another customer"),
+        ("phonetaken", "Contact phone", "This phone number already belongs to another customer"),
+    ],
+)
+def test_what_another_customer_gave_already_is_said_at_its_element(
+    customer: Customer, sandbox: Sandbox, tag: str, field: str, text: str
+) -> None:
+    email = register(customer, f"all+{tag}")
+    chosen = {"id_card_type-kind": "drving_license", "risk": "7"}
+    data, _files = entries(customer.shown, **chosen)
+    customer.post(customer.flow_url + "level/", {**data, "choose": "1"})
+    data, files = entries(customer.shown, **chosen)
+    shown = customer.post(customer.flow_url + "level/", data, files=files)
+    assert shown.status == 422
+    assert [said.startswith(f"{field}: {text}") for said in shown.summary] == [True]
+    assert len(shown.errors) == 1 and faults(shown) == []
+    data, _files = entries(shown, **chosen)
+    assert customer.post(customer.flow_url + "level/", data).step == "done"
+    assert len(applications(sandbox, email)) == 1
 
 
 # -- Files one by one --------------------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from django.utils.translation import gettext_lazy as _
 from onboarding.dictionaries import COMPANY_COUNTRIES
 from onboarding.domain import company
 from onboarding.domain.levels import COMPANY, COMPANY_TYPES, DECLARATION, DETAILS, Element, Kind
-from onboarding.kinds import WRONG_NUMBER, AskedElement
+from onboarding.kinds import WRONG_NUMBER, AskedElement, Text
 from onboarding.kyc_forms import LevelForm, Options, Received
 from onboarding.patterns import matches
 
@@ -152,9 +152,15 @@ class CompanyForm(LevelForm):
         return [(self._heading(s), s.row, list(islice(asked, len(s.elements)))) for s in self._sections]
 
     def _heading(self, section: company.Section) -> str:
-        if section.row is not None:
-            return str(_PERSON_HEADINGS[self.code]) % {"number": section.row + 1}
-        return str(_SECTION_HEADINGS.get(section.key, ""))
+        return str(_SECTION_HEADINGS.get(section.key, "")) if section.row is None else self._person(section.row)
+
+    def _person(self, row: int) -> str:
+        return str(_PERSON_HEADINGS[self.code]) % {"number": row + 1}
+
+    def named(self, asked: AskedElement) -> Text:
+        """With the person: several are asked for the same."""
+        row = asked.element.code.removeprefix(f"{self.code}-").partition("-")[0]
+        return f"{self._person(int(row))}, {asked.label}" if self.has_people and row.isdecimal() else asked.label
 
     def first_of(self, row: int) -> int:
         """Where the elements of this person begin."""

@@ -517,6 +517,17 @@ BAD_COMPANY = [
 ]
 
 
+def test_what_is_wrong_with_one_of_several_people_says_with_whom(customer: Customer) -> None:
+    company(customer)
+    until(customer, "company_auth_director")
+    press(customer, "add-company_auth_director")
+    data, files = entries(customer.shown)
+    data |= {"el-company_auth_director-1-email": "nonsense"}
+    shown = customer.post(customer.flow_url + "level/", data, files=files)
+    (text,) = shown.summary
+    assert text.startswith("Director 2, E-mail address: ")
+
+
 @pytest.mark.parametrize(("part", "name", "value"), BAD_COMPANY)
 def test_a_wrong_answer_is_said_at_its_field(customer: Customer, part: str, name: str, value: str) -> None:
     company(customer)

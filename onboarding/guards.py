@@ -156,10 +156,12 @@ def posted(view: View) -> View:
 def left_flow(request: HttpRequest, handle: str) -> HttpResponse:
     """An address that a registration has left: worth nothing, except with the code that registered."""
     flow = services.find_left_flow(handle)
-    if flow is None or services.is_expired(flow, timezone.now()):
-        return pages.problem(request, "not-found" if flow is None else "expired", 404 if flow is None else 410)
-    translation.activate(flow.language)
-    embedding.allow_framing(request, (partners.find_partner(flow.partner) or Partner("")).origins)
+    if flow is None:
+        return pages.problem(request, "not-found", 404)
+    partner = partners.find_partner(flow.partner) or Partner(flow.partner)
+    pages.set_page(request, partner=partner, landing=pages.landing_of(flow))
+    if services.is_expired(flow, timezone.now()):
+        return pages.problem(request, "expired", 410)
     form = VerifyForm(request.POST) if request.method == "POST" else None
     if form is not None and form.is_valid():
         found = services.replayed_handle(handle=handle, code=form.cleaned_data["code"])

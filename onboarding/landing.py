@@ -49,7 +49,7 @@ class Landing:
         """First and last touch as one signed text, so that another start is no new visit; "" when there are none."""
         if self.touches.is_empty:
             return ""
-        return signing.dumps(self.touches.stored(), salt=_TOUCH_SALT, compress=True)
+        return signing.dumps(self.touches.stored(), salt=_touch_salt(self.partner), compress=True)
 
     def signed(self) -> str:
         return signing.dumps(asdict(self), salt=_SALT, compress=True)
@@ -75,10 +75,11 @@ def from_request(request: HttpRequest, partner: Partner) -> Landing:
     taken = attribution.read(
         ((key, values[0]) for key, values in query.lists() if values), clicks=settings.CLICK_IDS, objects=objects
     )
+    before = _carried(query.get("touch", ""), partner)
+    before = before if settings.CLICK_IDS and not objects else before.without_clicks()
     for reason, count in taken.dropped.items():
         ATTRIBUTION_DROPPED.labels(reason).inc(count)
     visit = Touch(timezone.now().isoformat(timespec="seconds"), request.path[: attribution.MAX_PATH], taken.values)
-    touches = _carried(query.get("touch", "")).then(visit)
     accept = request.headers.get("Accept-Language", "")
     return Landing(
         partner=partner.slug,
@@ -87,17 +88,22 @@ def from_request(request: HttpRequest, partner: Partner) -> Landing:
         country=_short(query, "country", 20),
         account_type=AccountType.ENTERPRISE if query.get("openAccountType") == "1" else "",
         agent=_short(query, "b_superiorAgent", 64) or partner.agent,
-        attribution=(touches.without_clicks() if objects else touches).stored(),
+        attribution=before.then(visit).stored(),
     )
 
 
-def _carried(text: str) -> Touches:
+def _touch_salt(partner: str) -> str:
+    """A partner's own: nobody's campaigns count at another one's page."""
+    return f"{_TOUCH_SALT}.{partner}"
+
+
+def _carried(text: str, partner: Partner) -> Touches:
     """The touches that an earlier flow or page handed on; none when the text is missing, old or not ours."""
     if not text:
         return Touches()
     try:
         age = int(settings.FLOW_MAX_HOURS * 3600)
-        return Touches.of(signing.loads(text, salt=_TOUCH_SALT, max_age=age))
+        return Touches.of(signing.loads(text, salt=_touch_salt(partner.slug), max_age=age))
     except (signing.BadSignature, ValueError):
         return Touches()
 

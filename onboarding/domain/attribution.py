@@ -22,15 +22,39 @@ CLICK_KEYS = (
 KEYS = (*UTM_KEYS, *CLICK_KEYS)
 MAX_LENGTH = 255  # characters; the upstream's columns
 MAX_PATH = 100
+LOOKED_AT = 2000  # characters of a value: a link is somebody else's text and may be of any length
 
-_INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})  # control, bidi and zero-width, lone surrogates, separators
-_EMAIL = re.compile(r"[^\s@/?&=]+(?:@|%40)[^\s@/?&=]+\.\w{2,}", re.IGNORECASE)
+# Control and bidi characters, zero-width ones, lone surrogates, separators of lines and paragraphs …
+_INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+# … and what Unicode tells programs not to show, but files under marks, letters or nothing: fillers and variation
+# selectors. Emoji made of several fall into their parts, and nobody can hide a text in the rest.
+_IGNORABLE = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2065\u3164\ufe00-\ufe0f\uffa0\ufff0-\ufff8\U000e0000-\U000e0fff]"
+)
+_HANGING = frozenset("\uff9e\uff9f\U0001f3fb\U0001f3fc\U0001f3fd\U0001f3fe\U0001f3ff")  # kana's accents, skin tones
+_VIRAMA = 9  # its combining class: the letter after it is written as one with the letter before
+
+# Every pattern below reads a text in one go: what may repeat excludes what comes next, or has a bound.
+_EMAIL = re.compile(r"[^\s@/?&=](?:@|%(?:25)*40)[^\s@/?&=%]*\.[^\W\d_][^\s\d@/?&=%.]", re.IGNORECASE)
+_DAY = r"(?:[12]\d|3[01]|0?[1-9])"
+_MONTH = r"(?:1[0-2]|0?[1-9])"
+_NO_PHONE = re.compile(  # made of digits and dashes all the same: identifiers and dates
+    r"(?<!\w)(?:[\da-f]{8}-(?:[\da-f]{4}-){3}[\da-f]{12}"
+    rf"|(?:19|20)\d\d([-./]){_MONTH}\1{_DAY}|{_DAY}([-./]){_MONTH}\2(?:19|20)\d\d|{_MONTH}/{_DAY}/(?:19|20)\d\d)(?!\d)",
+    re.ASCII | re.IGNORECASE,
+)
 _SEPARATORS = r"[\s().\-/\u2010-\u2015]"
-_INTERNATIONAL = re.compile(rf"(?:\+|(?<!\d)00|^\s|tel:){_SEPARATORS}*\d(?:{_SEPARATORS}*\d){{8,14}}(?!\d)")
+_DIGITS = rf"{_SEPARATORS}*(?!0)\d(?:{_SEPARATORS}*\d){{8,14}}"
+_INTERNATIONAL = re.compile(
+    rf"(?:\+|^\s|tel:){_DIGITS}(?!\d)|(?<![\w\-./])00{_DIGITS}(?!\w)",  # a "+" that nobody encoded came as a blank
+    re.IGNORECASE,
+)
 _GROUPED = re.compile(rf"\(?\d{{2,5}}\)?{_SEPARATORS}+\d{{3,4}}{_SEPARATORS}*\d{{3,4}}(?:{_SEPARATORS}+\d{{2,4}})?")
-# A national number in one piece: with its leading zero, or a Chinese mobile one. Other bare digits number campaigns.
-_NATIONAL = re.compile(r"0[1-9]\d{7,10}|1[3-9]\d{9}")
+# A national number, in groups of any kind or in one piece: with its leading zero, or a Chinese mobile one.
+_NATIONAL = re.compile(rf"\(?0{_SEPARATORS}*[1-9](?:{_SEPARATORS}*\d){{7,10}}")
+_CHINESE = re.compile(r"1[3-9]\d{9}")
 _NUMBERS = frozenset({"utm_id", *CLICK_KEYS})  # made of digits as a rule
+_NUMBERED = frozenset({"utm_campaign"})  # advertisers put a campaign's number here, of eleven digits with some of them
 
 
 class Dropped(StrEnum):
@@ -50,26 +74,49 @@ class Taken:
 
 
 def visible(value: str) -> str:
-    """The value as NFC, without control, bidi and zero-width characters."""
-    return unicodedata.normalize("NFC", "".join(ch for ch in value if unicodedata.category(ch) not in _INVISIBLE))
+    """The value as NFC, without control, bidi and zero-width characters; of a very long one its beginning."""
+    shown = "".join(ch for ch in value[:LOOKED_AT] if unicodedata.category(ch) not in _INVISIBLE)
+    return unicodedata.normalize("NFC", _IGNORABLE.sub("", shown))
 
 
 def clean(value: str) -> str:
-    """The visible value, at most 255 characters, never cut between a letter and its accents."""
+    """The visible value, at most 255 characters, never cut inside what people read as one."""
     text = visible(value)
     if len(text) <= MAX_LENGTH:
         return text
     end = MAX_LENGTH
-    while end and unicodedata.category(text[end]).startswith("M"):
+    while end and _is_inside(text, end):
         end -= 1
-    return text[: end or MAX_LENGTH]
+    return text[: end or MAX_LENGTH]  # a letter with 255 accents is nobody's
+
+
+def _is_inside(text: str, at: int) -> bool:
+    """Whether a cut here would part a letter from its accents, a hand from its colour, or the halves of a flag."""
+    before, after = text[at - 1], text[at]
+    if unicodedata.category(after).startswith("M") or after in _HANGING:
+        return True
+    if unicodedata.combining(before) == _VIRAMA:
+        return after.isalpha()
+    halves = 0
+    while _is_half_flag(after) and halves < at and _is_half_flag(text[at - 1 - halves]):
+        halves += 1
+    return halves % 2 == 1
+
+
+def _is_half_flag(ch: str) -> bool:
+    return "\U0001f1e6" <= ch <= "\U0001f1ff"
 
 
 def personal(key: str, value: str) -> Dropped | None:
-    """What kind of personal datum a visible value looks like, if any."""
+    """What kind of personal datum a visible value looks like, if any.
+
+    An e-mail address counts wherever it stands, also encoded once more than usual; a phone number wherever it says so
+    itself (`+44 …`), else only as the whole value: campaigns have numbers and dates, and losing those costs more.
+    """
     text = unicodedata.normalize("NFKC", value)  # full-width signs and digits are signs and digits
     if _EMAIL.search(text):
         return Dropped.EMAIL
+    text = _NO_PHONE.sub("x", text)
     if _INTERNATIONAL.search(text):
         return Dropped.PHONE
     if key in _NUMBERS:
@@ -77,26 +124,30 @@ def personal(key: str, value: str) -> Dropped | None:
     text = text.strip()
     digits = sum(ch.isdigit() for ch in text)
     looks = _NATIONAL.fullmatch(text) or (9 <= digits <= 15 and _GROUPED.fullmatch(text))
+    looks = looks or (key not in _NUMBERED and _CHINESE.fullmatch(text))
     return Dropped.PHONE if looks else None
 
 
 def read(query: Iterable[tuple[str, str]], *, clicks: bool = False, objects: bool = False) -> Taken:
     """The values of a query string's pairs, decoded once before: keys in any case, the first of duplicates wins.
 
+    Also an empty first one: so a page that puts its own value before those of its address can say "none" (embed.js).
     `clicks`: the operator wants click identifiers. `objects`: this visitor does not (Global Privacy Control).
     """
     first: dict[str, str] = {}
     for key, value in query:
-        first.setdefault(key.lower(), visible(value))
+        first.setdefault(key.lower(), value)
     values: dict[str, str] = {}
     dropped: Counter[Dropped] = Counter()
     for key in KEYS if clicks else UTM_KEYS:
-        value = first.get(key, "")
-        reason = Dropped.OBJECTION if objects and key in CLICK_KEYS else personal(key, value)
+        value = visible(first.get(key, ""))
+        kept = clean(value)
+        # What is cut off must not have made it look personal, or harmless: it is read again from a signed field.
+        reason = Dropped.OBJECTION if objects and key in CLICK_KEYS else personal(key, value) or personal(key, kept)
         if value and reason:
             dropped[reason] += 1
         elif value:
-            values[key] = clean(value)
+            values[key] = kept
     return Taken(values, dropped)
 
 

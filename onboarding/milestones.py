@@ -20,9 +20,17 @@ _TOLD = {MilestoneKind.REGISTERED: "customerNo", MilestoneKind.SUBMITTED: "level
 
 
 def reached(flow: Flow, kind: MilestoneKind, now: datetime, detail: str = "") -> None:
-    """The flow got this far; the first time counts. Call it inside the transaction that records the reason."""
+    """The flow got this far. Call it inside the transaction that records the reason.
+
+    The first time counts; of a refusal the last time, because the funnel asks whether anything came after it.
+    """
     milestone = Milestone(flow=flow, kind=kind, detail=detail[:200], at=now)
-    Milestone.objects.bulk_create([milestone], ignore_conflicts=True)
+    if kind is MilestoneKind.REFUSED:
+        Milestone.objects.bulk_create(
+            [milestone], update_conflicts=True, unique_fields=["flow", "kind", "detail"], update_fields=["at"]
+        )
+    else:
+        Milestone.objects.bulk_create([milestone], ignore_conflicts=True)
     if kind in _TOLD:
         partner = partners.find_partner(flow.partner)
         if partner is not None and partner.webhook:

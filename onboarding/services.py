@@ -164,6 +164,7 @@ def start_flow(*, entry: Entry, identity: Identity, consent: Consent, now: datet
         partner=entry.partner,
         language=entry.language,
         attribution=entry.touches.stored(),
+        campaign=entry.touches.last.values.get("utm_campaign", ""),
         device=entry.device,
         agent=entry.agent,
         password_open=settings.PASSWORD_STEP != "off",  # noqa: S105 (a setting's value)

@@ -174,6 +174,12 @@ class Touch:
         return {"at": self.at, "path": self.path, "values": dict(self.values)}
 
 
+def last_values(stored: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The last touch's values of a row of ours, not checked again: for counting a million of them."""
+    touch = stored.get("last") or stored.get("first")
+    return (touch.get("values") or {}) if touch is not None else stored
+
+
 @dataclass(frozen=True, slots=True)
 class Touches:
     """The first and the last visit that we know of. The last one is what the upstream is told."""

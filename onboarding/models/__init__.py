@@ -2,12 +2,15 @@
 
 from onboarding.models.fields import SealedField
 from onboarding.models.flow import Flow, Submission, SubmissionKind, new_reference, release_connection
+from onboarding.models.funnel import Funnel, FunnelRound
 from onboarding.models.milestone import Delivery, Milestone, MilestoneKind
 from onboarding.models.partner import Partner
 
 __all__ = [
     "Delivery",
     "Flow",
+    "Funnel",
+    "FunnelRound",
     "Milestone",
     "MilestoneKind",
     "Partner",

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from django.conf import settings
 from django.db import connection, models
 from django.db.models import F, Q
+from django.db.models.functions import Upper
 
 from onboarding.domain import flow as domain
 from onboarding.domain import levels as domain_levels
@@ -53,6 +54,7 @@ class Flow(models.Model):
     account_type = models.CharField(max_length=12, choices=[(a.value, a.value) for a in domain.AccountType])
     country = models.CharField(max_length=20)
     attribution = models.JSONField(default=dict)  # first and last touch: domain.attribution.Touches
+    campaign = models.CharField(max_length=255, blank=True)  # the last touch's utm_campaign, to search by
     device = models.CharField(max_length=10, blank=True)  # domain.flow.Device of the one who began
     agent = models.CharField(max_length=64, blank=True)  # referrer agent's number
 
@@ -82,7 +84,11 @@ class Flow(models.Model):
     class Meta:
         verbose_name = "flow"
         verbose_name_plural = "flows"
-        indexes = [models.Index(fields=["partner", "created_at"])]
+        indexes = [  # the console lists the newest first, whatever it was asked for
+            models.Index(fields=["partner", "created_at"]),
+            models.Index(fields=["outcome", "created_at"], name="flow_by_outcome"),
+            models.Index(Upper("campaign"), "created_at", name="flow_by_campaign"),  # as `iexact` compares
+        ]
 
     def __str__(self) -> str:
         return self.reference
@@ -145,7 +151,10 @@ class Submission(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["flow", "kind", "level"], name="one_submission_per_intent"),
         ]
-        indexes = [models.Index(fields=["state", "sent_at"])]
+        indexes = [
+            models.Index(fields=["state", "sent_at"]),
+            models.Index(fields=["trace"], name="submission_by_trace"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.kind} {self.level} {self.state}".replace("  ", " ")

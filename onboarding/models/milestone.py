@@ -20,7 +20,10 @@ class MilestoneKind(models.TextChoices):
 
 
 class Milestone(models.Model):
-    """A flow reached this for the first time. Written in the transaction of what it tells."""
+    """A flow reached this for the first time, or was refused so for the last time.
+
+    Written in the transaction of what it tells.
+    """
 
     flow = models.ForeignKey(Flow, on_delete=models.CASCADE, related_name="milestones")
     kind = models.CharField(max_length=12, choices=MilestoneKind.choices)

@@ -36,7 +36,7 @@ class Command(BaseCommand):
         server = subprocess.Popen(serve_command(port), start_new_session=True)  # noqa: S603 (our own arguments)
         others = [
             subprocess.Popen([sys.executable, "manage.py", name, "--loop"], start_new_session=True)  # noqa: S603
-            for name in ("settle", "webhooks")
+            for name in ("settle", "webhooks", "rollup")
         ]
         self.stdout.write(
             f"\n  The front end       http://127.0.0.1:{port}/\n"

@@ -44,8 +44,7 @@ def label(stage: str) -> str:
     return _LABELS.get(stage) or f"level {stage.removeprefix(LEVEL)}"
 
 
-def shown_value(value: str) -> str:
-    return {"": "(none)", OTHER: "(other)"}.get(value, value)
+OURS = {"": "none", OTHER: "other"}  # no values of a link; the page sets them apart, as a link may say "none" too
 
 
 def number(flows: int) -> str:
@@ -117,9 +116,15 @@ def _counts(group: Group, names: tuple[str, ...]) -> list[int]:
     return [group.flows.get(name, 0) for name in names]
 
 
-def _cells(groups: tuple[Group, ...], names: tuple[str, ...]) -> list[tuple[str, list[str], str]]:
+def _cells(groups: tuple[Group, ...], names: tuple[str, ...]) -> list[tuple[str, str, list[str], str]]:
+    """Value, our word where there is none, counts, share."""
     return [
-        (shown_value(group.value), [number(flows) for flows in _counts(group, names)], percent(group.registered))
+        (
+            group.value,
+            OURS.get(group.value, ""),
+            [number(flows) for flows in _counts(group, names)],
+            percent(group.registered),
+        )
         for group in groups
     ]
 
@@ -129,13 +134,13 @@ def _stage_bars(found: Report) -> charts.Bars:
     rows = []
     for stage in found.stages:
         of_before = f", {percent(stage.of_before)} of {label(stage.before)}" if stage.before else ""
-        before = [flows[stage.before]] if stage.before else []
+        before = [flows.get(stage.before, 0)] if stage.before else []
         rows.append((label(stage.name), f"{number(stage.flows)}{of_before}", [*before, stage.flows]))
     return charts.bars(rows)
 
 
 def _group_bars(found: Report) -> charts.Bars:
-    rows = [(shown_value(group.value)[:MAX_TEXT], _counts(group, SHOWN)) for group in found.groups]
+    rows = [(OURS.get(group.value, group.value)[:MAX_TEXT], _counts(group, SHOWN)) for group in found.groups]
     return charts.bars([(text, " → ".join(number(flows) for flows in counts), counts) for text, counts in rows])
 
 
@@ -172,7 +177,13 @@ def sheet(found: Report, filters: Filters) -> Iterator[tuple[object, ...]]:
     for part, groups in (("day", found.days), (filters.group.value, found.groups)):
         for group in groups:
             for name in found.names:
-                yield part, shown_value(group.value), label(name), group.flows.get(name, 0), None
+                yield (
+                    part,
+                    "(other)" if group.value == OTHER else group.value,
+                    label(name),
+                    group.flows.get(name, 0),
+                    None,
+                )
     for row in found.refusals:
         yield "refusal", row.code, "met", row.met, None
         yield "refusal", row.code, "lost", row.lost, None

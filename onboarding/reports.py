@@ -6,11 +6,11 @@ Six queries, whatever the number of flows: each reads one dimension of one partn
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
-from django.db.models import QuerySet, Sum
+from django.db.models import QuerySet
 
 from onboarding.domain.funnel import (
     IDENTIFIED,
@@ -95,7 +95,7 @@ def share(part: int, whole: int) -> float | None:
 
 def partners() -> list[str]:
     """Every partner whose flows were counted."""
-    rows = Funnel.objects.filter(partner="", dimension=Dimension.PARTNER, stage=IDENTIFIED)
+    rows = Funnel.objects.filter(partner="", dimension=Dimension.PARTNER)
     return list(rows.order_by("value").values_list("value", flat=True).distinct())
 
 
@@ -119,23 +119,21 @@ def _counts(filters: Filters, dimension: Dimension) -> QuerySet[Funnel]:
     return Funnel.objects.filter(partner=filters.partner, dimension=dimension, day__range=days).order_by()
 
 
-def _sums(filters: Filters, dimension: Dimension) -> list[tuple[str, str, int]]:
-    """(value, stage, flows), added up over the days."""
-    return list(_counts(filters, dimension).values_list("value", "stage").annotate(sum=Sum("flows")))
-
-
-def _by_day(filters: Filters) -> dict[date, dict[str, int]]:
-    found: defaultdict[date, dict[str, int]] = defaultdict(dict)
-    for day, stage, flows in _counts(filters, Dimension.ALL).values_list("day", "stage", "flows"):
-        found[day][stage] = flows
+def _sums(filters: Filters, dimension: Dimension) -> dict[str, Counter[str]]:
+    """Value → stage → flows, added up over the days."""
+    found: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for value, flows in _counts(filters, dimension).values_list("value", "flows").iterator():
+        found[value].update(flows)
     return found
 
 
+def _by_day(filters: Filters) -> dict[date, dict[str, int]]:
+    return dict(_counts(filters, Dimension.ALL).values_list("day", "flows"))
+
+
 def _medians(filters: Filters) -> dict[str, float | None]:
-    buckets: defaultdict[str, dict[int, int]] = defaultdict(dict)
-    for bucket, stage, flows in _sums(filters, Dimension.SECONDS):
-        buckets[stage][int(bucket)] = flows
-    return {stage: median(flows) for stage, flows in buckets.items()}
+    sums = _sums(filters, Dimension.SECONDS)
+    return {stage: median({int(number): n for number, n in flows.items()}) for stage, flows in sums.items()}
 
 
 def _stages(flows: Mapping[str, int], medians: Mapping[str, float | None]) -> tuple[Stage, ...]:
@@ -155,9 +153,7 @@ def _stages(flows: Mapping[str, int], medians: Mapping[str, float | None]) -> tu
 
 def _groups(filters: Filters) -> tuple[Group, ...]:
     """The largest groups, then all others as one, so that the sums are those of all flows."""
-    found: defaultdict[str, Counter[str]] = defaultdict(Counter)
-    for value, stage, flows in _sums(filters, filters.group):
-        found[value][stage] = flows
+    found = _sums(filters, filters.group)
     rest = found.pop(OTHER, Counter())
     names = sorted(found, key=lambda value: (-found[value][IDENTIFIED], value))
     for name in names[TOP:]:
@@ -168,8 +164,6 @@ def _groups(filters: Filters) -> tuple[Group, ...]:
 
 def _refusals(filters: Filters) -> tuple[Refusal, ...]:
     """The codes that cost most flows, those first."""
-    found: defaultdict[str, dict[str, int]] = defaultdict(dict)
-    for code, stage, flows in _sums(filters, Dimension.REFUSED):
-        found[code][stage] = flows
-    rows: Iterable[Refusal] = (Refusal(code, n.get(MET, 0), n.get(LOST, 0)) for code, n in found.items())
+    sums = _sums(filters, Dimension.REFUSED)
+    rows = [Refusal(code, flows[MET], flows[LOST]) for code, flows in sums.items()]
     return tuple(sorted(rows, key=lambda row: (-row.lost, -row.met, row.code))[:TOP])

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -20,7 +20,7 @@ from operator import itemgetter
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Case, Count, Q, TextField, When
+from django.db.models import Case, Count, Q, TextField, Value, When
 from django.db.models.fields.json import KT
 from django.db.models.functions import Cast, Coalesce, TruncDate
 
@@ -35,7 +35,8 @@ EVERYBODY = ""  # instead of a partner
 _BATCH = 500
 _STREAM = 5000
 
-_Key = tuple[str, str, str, str]  # partner, dimension, value, stage
+_Key = tuple[str, str, str]  # partner, dimension, value
+_Counts = dict[_Key, dict[str, int]]  # each by stage
 _Kept = dict[tuple[str, str], frozenset[str]]  # (partner, parameter) → values with a count of their own
 
 
@@ -89,26 +90,26 @@ def _begun_on(day: date, prefix: str = "") -> Q:
     return Q(**{f"{prefix}created_at__gte": start, f"{prefix}created_at__lt": start + timedelta(days=1)})
 
 
-def _count(day: date, now: datetime) -> Counter[_Key]:
+def _count(day: date, now: datetime) -> _Counts:
     """Every count of the day."""
     kept = _kept(day)
-    ways: Counter[tuple[str, str, str, tuple[str, ...]]] = Counter()  # flows of one way are added up first
-    found: Counter[_Key] = Counter()
+    ways: Counter[tuple[_Key, tuple[str, ...]]] = Counter()  # flows that went the same way are added up first
+    found: defaultdict[_Key, Counter[str]] = defaultdict(Counter)
     for flow, events in _flows(day):
         reached = [event for event in events if event[0] != MilestoneKind.REFUSED]
         stages = tuple(stage_of(kind, detail) for kind, detail, _at in reached)
         for partner in {EVERYBODY, flow["partner"]}:
             for dimension, value in _properties(flow, partner, kept):
-                ways[partner, dimension, value, stages] += 1
+                ways[(partner, dimension, value), stages] += 1
             for one, other in pairwise(reached):
                 number = bucket((other[2] - one[2]).total_seconds())
-                found[partner, Dimension.SECONDS, str(number), stage_of(other[0], other[1])] += 1
-            for stage, code in _refusals(events, over=flow["expires_at"] <= now):
-                found[partner, Dimension.REFUSED, code, stage] += 1
-    for (partner, dimension, value, stages), flows in ways.items():
+                found[partner, Dimension.SECONDS, stage_of(other[0], other[1])][str(number)] += 1
+            for how, code in _refusals(events, over=flow["expires_at"] <= now):
+                found[partner, Dimension.REFUSED, code][how] += 1
+    for (key, stages), flows in ways.items():
         for stage in stages:
-            found[partner, dimension, value, stage] += flows
-    return found
+            found[key][stage] += flows
+    return {key: dict(flows) for key, flows in found.items()}
 
 
 def _flows(day: date) -> Iterator[tuple[dict[str, Any], list[tuple[str, str, datetime]]]]:
@@ -175,28 +176,28 @@ def _last(key: str) -> Coalesce:
         default=KT(f"attribution__{key}"),
         output_field=TextField(),
     )
-    return Coalesce(value, "", output_field=TextField())
+    return Coalesce(value, Value(""), output_field=TextField())
 
 
 # -- Writing -----------------------------------------------------------------------------------------------------------
 
 
-def _replace(day: date, counts: Counter[_Key]) -> None:
+def _replace(day: date, counts: _Counts) -> None:
     """Makes the day's rows these, and touches none that is right already: most of a busy day's stay as they are."""
-    rows = Funnel.objects.filter(day=day).values_list("partner", "dimension", "value", "stage", "pk", "flows")
-    before: dict[_Key, tuple[int, int]] = {row[:4]: row[4:] for row in rows}
+    rows = Funnel.objects.filter(day=day).values_list("partner", "dimension", "value", "pk", "flows")
+    before: dict[_Key, tuple[int, dict[str, int]]] = {row[:3]: row[3:] for row in rows}
     gone = [pk for key, (pk, _flows) in before.items() if key not in counts]
     for start in range(0, len(gone), _BATCH):
         Funnel.objects.filter(pk__in=gone[start : start + _BATCH]).delete()
     changed = [
-        Funnel(day=day, partner=partner, dimension=dimension, value=value, stage=stage, flows=flows)
-        for (partner, dimension, value, stage), flows in counts.items()
-        if before.get((partner, dimension, value, stage), (0, 0))[1] != flows
+        Funnel(day=day, partner=partner, dimension=dimension, value=value, flows=flows)
+        for (partner, dimension, value), flows in counts.items()
+        if before.get((partner, dimension, value), (0, None))[1] != flows
     ]
     Funnel.objects.bulk_create(
         changed,
         batch_size=_BATCH,
         update_conflicts=True,
-        unique_fields=["partner", "dimension", "day", "value", "stage"],
+        unique_fields=["partner", "dimension", "day", "value"],
         update_fields=["flows"],
     )

@@ -20,7 +20,7 @@ IDENTIFIED, REGISTERED = "identified", "registered"
 LEVEL = "submitted:"  # then the level's code
 FIXED = (IDENTIFIED, "code_sent", "verified", REGISTERED)
 ENDS = ("done:registered", "done:in_review", "done:passed")
-MET, LOST = "met", "lost"  # stages of a refusal
+MET, LOST = "met", "lost"  # what a refusal is counted by
 
 
 class Dimension(StrEnum):
@@ -39,8 +39,8 @@ class Dimension(StrEnum):
     UTM_CONTENT = "utm_content"
     UTM_TERM = "utm_term"
     UTM_ID = "utm_id"
-    SECONDS = "seconds"  # value: the bucket of the time since the stage before
-    REFUSED = "refused"  # value: the upstream's code; stages: MET and LOST
+    SECONDS = "seconds"  # value: a stage; counted by the bucket of the time since the stage before
+    REFUSED = "refused"  # value: the upstream's code; counted by MET and LOST
 
 
 PROPERTIES = tuple(d for d in Dimension if d not in (Dimension.ALL, Dimension.SECONDS, Dimension.REFUSED))

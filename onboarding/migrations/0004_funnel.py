@@ -19,8 +19,7 @@ class Migration(migrations.Migration):
                 ('dimension', models.CharField(max_length=12)),
                 ('day', models.DateField()),
                 ('value', models.CharField(blank=True, max_length=255)),
-                ('stage', models.CharField(max_length=220)),
-                ('flows', models.PositiveIntegerField()),
+                ('flows', models.JSONField()),
             ],
             options={
                 'verbose_name': 'funnel',
@@ -57,6 +56,6 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='funnel',
-            constraint=models.UniqueConstraint(fields=('partner', 'dimension', 'day', 'value', 'stage'), name='one_count_of_a_kind'),
+            constraint=models.UniqueConstraint(fields=('partner', 'dimension', 'day', 'value'), name='one_count_of_a_kind'),
         ),
     ]

@@ -9,14 +9,16 @@ from django.db import models
 
 
 class Funnel(models.Model):
-    """How many flows begun on this day (UTC) reached a stage (`domain.funnel`)."""
+    """How many flows begun on this day (UTC), with this value in this dimension, reached each stage (`domain.funnel`).
+
+    A row holds all stages: a row for each would be eight times as many, to write and to add up.
+    """
 
     partner = models.CharField(max_length=60, blank=True)  # empty: flows of all partners
     dimension = models.CharField(max_length=12)  # domain.funnel.Dimension
     day = models.DateField()
     value = models.CharField(max_length=255, blank=True)
-    stage = models.CharField(max_length=220)
-    flows = models.PositiveIntegerField()
+    flows = models.JSONField()  # stage → number
 
     class Meta:
         verbose_name = "funnel"
@@ -24,13 +26,11 @@ class Funnel(models.Model):
         default_permissions = ()  # whoever may see flows may see how many there are
         constraints = [
             # In this order it serves the page too: one partner, one dimension, a range of days.
-            models.UniqueConstraint(
-                fields=["partner", "dimension", "day", "value", "stage"], name="one_count_of_a_kind"
-            ),
+            models.UniqueConstraint(fields=["partner", "dimension", "day", "value"], name="one_count_of_a_kind"),
         ]
 
     def __str__(self) -> str:
-        return f"{self.day} {self.partner} {self.dimension} {self.value} {self.stage}: {self.flows}"
+        return f"{self.day} {self.partner} {self.dimension} {self.value}"
 
 
 class FunnelRound(models.Model):

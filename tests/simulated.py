@@ -1,0 +1,196 @@
+"""Flows of every fate, begun and recorded by the product's own functions, in this process and without HTTP.
+
+Only the upstream is made up: each `Write` keeps what it makes of an answer and is handed the answer itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import logging
+import random
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import environ
+from django.core.management import call_command
+from django.db import connections, transaction
+from django.test import override_settings
+
+from onboarding import services
+from onboarding.domain.attribution import Touch, Touches, read
+from onboarding.domain.flow import AccountType, Channel, Consent, Device, Identity, Outcome
+from onboarding.domain.levels import Element, Kind, Level
+from onboarding.domain.levels import Path as LevelPath
+from onboarding.milestones import end
+from onboarding.models import Flow, Submission, SubmissionKind
+from onboarding.submissions import locked, perform, plan
+from onboarding.upstream.codes import Field
+from onboarding.upstream.errors import Refused, UpstreamError
+from onboarding.upstream.wire import Registration
+from onboarding.writes import WRITES
+
+START = datetime(2026, 3, 1, tzinfo=UTC)
+DAYS = 12
+EMAIL = "ann.simulated.{}@example.org"  # what no page of the console may show
+TOKEN = "token-of-a-simulated-customer"
+CODE = "951753"
+SOURCES = (
+    "letter",
+    "search",
+    "partner page",
+    "=cmd|' /C calc'!A0",
+    "+1+1",
+    "-2",
+    "@SUM(A1)",
+    '"=1"',
+    "（other）",
+    "Ünï",
+)
+CAMPAIGNS = ("spring", "<script>alert(1)</script>", "summer,=1+1", "a;=2", "＝HYPERLINK", "(none)", "x" * 300, "")
+PARTNERS = ("default", "acme", "globex")
+COUNTRIES = ("GB", "ES", "CN", "BR")
+LANGUAGES = ("en", "es", "zh-hans")
+REFUSALS = ("CUSTOMER_API_0000109", "CUSTOMER_API_0000110", "CUSTOMER_API_0000144")
+
+
+@contextlib.contextmanager
+def database(address: str) -> Iterator[None]:
+    """This process works on this database meanwhile, migrated; as in production, statements are not kept."""
+    before = connections.settings["default"]
+    connections["default"].close()
+    wanted = environ.Env.db_url_config(address)
+    if address.startswith("sqlite"):
+        wanted = {**before, "NAME": wanted["NAME"]}
+    connections.settings["default"] = connections.configure_settings({"default": wanted})["default"]
+    del connections["default"]
+    try:
+        call_command("migrate", verbosity=0, interactive=False)
+        with override_settings(DEBUG=False):
+            yield
+    finally:
+        connections["default"].close()
+        connections.settings["default"] = before
+        del connections["default"]
+
+
+def level(code: str) -> Level:
+    return Level(code, code, (LevelPath("a", "a", (Element("name", "Name", Kind.INPUT),)),))
+
+
+@dataclass
+class Way:
+    """One customer on the way; the clock goes on with every step."""
+
+    dice: random.Random
+    now: datetime
+    flow: Flow
+    submissions: dict[tuple[str, str], Submission] = field(default_factory=dict)
+
+    def wait(self, low: float, high: float) -> datetime:
+        self.now += timedelta(seconds=self.dice.uniform(low, high))
+        return self.now
+
+    def write(self, kind: str, answer: Any, code: str = "") -> None:
+        """One intended write, answered so: a value that the upstream gave, or an error."""
+
+        def send(_submission: object) -> Any:
+            if isinstance(answer, UpstreamError):
+                raise answer
+            return answer
+
+        payload = {"request": {"secret": CODE}, "call": {}}
+        before = self.submissions.get((kind, code))
+        submission = plan(self.flow, kind, payload, now=self.now, level=code, before=before)
+        write = dataclasses.replace(WRITES[kind], send=send)
+        self.submissions[kind, code] = perform(submission, write, clock=lambda: self.wait(0.2, 3))
+
+    def refuse(self, kind: str, code: str = "", level: str = "", concerns: Field = Field.CODE) -> None:
+        self.write(kind, Refused(code or self.dice.choice(REFUSALS), field=concerns, trace=secrets.token_hex(6)), level)
+
+    def go(self) -> None:
+        """As far as the dice say."""
+        dice = self.dice
+        if dice.random() < 0.5:
+            return  # closed the page
+        if dice.random() < 0.1:
+            self.wait(1, 20)
+            Flow.objects.filter(pk=self.flow.pk).update(sends=1)  # a refusal takes it back
+            self.refuse(SubmissionKind.CODE, "CUSTOMER_API_0000108")
+            if dice.random() < 0.5:
+                return
+        self.wait(1, 60)
+        self.write(SubmissionKind.CODE, "ticket-of-a-simulated-customer")
+        if dice.random() < 0.3:
+            return
+        for _ in range(dice.choice((0, 0, 0, 0, 1, 2))):
+            self.wait(10, 200)
+            self.refuse(SubmissionKind.REGISTER)
+        if dice.random() < 0.1:
+            return
+        self.wait(10, 400)
+        if dice.random() < 0.06:
+            return self.refuse(SubmissionKind.REGISTER, "CUSTOMER_API_0000101", concerns=Field.IDENTIFIER)
+        self.register(dice.choice(((), ("basic",), ("basic", "advanced"), ("basic", "=level"))))
+
+    def register(self, levels: tuple[str, ...]) -> None:
+        number = f"C{secrets.token_hex(8)}"
+        answer = Registration(number, TOKEN, tuple(level(code) for code in levels), trace=secrets.token_hex(6))
+        self.write(SubmissionKind.REGISTER, answer)
+        for code in levels:
+            if self.dice.random() < 0.2:
+                return
+            if self.dice.random() < 0.1:
+                self.wait(30, 600)
+                self.refuse(SubmissionKind.LEVEL, "CUSTOMER_API_0000611", code, Field.PAGE)
+                if self.dice.random() < 0.5:
+                    return
+            self.wait(30, 3000)
+            self.write(SubmissionKind.LEVEL, "", code)
+        if levels and self.dice.random() < 0.7:
+            self.wait(3600, 90_000)
+            with locked(self.flow) as row:
+                end(row, Outcome.PASSED, self.now)
+                row.save()
+
+
+def begin(dice: random.Random, number: int, now: datetime) -> Way:
+    link = [
+        ("utm_source", dice.choice(SOURCES)),
+        ("utm_campaign", dice.choice(CAMPAIGNS)),
+        ("utm_medium", dice.choice(("", "post"))),
+        ("utm_term", f"term {number}"),  # each its own
+    ]
+    touches = Touches().then(Touch(now.isoformat(), "/", read(link).values))
+    if dice.random() < 0.3:
+        touches = touches.then(Touch(now.isoformat(), "/p/acme/", read([("utm_source", "second visit")]).values))
+    channel = dice.choice(list(Channel))
+    named = {"email": EMAIL.format(number)} if channel is Channel.EMAIL else {"area": "+44", "phone": f"74{number:08}"}
+    identity = Identity(channel, dice.choice(list(AccountType)), dice.choice(COUNTRIES), **named)
+    entry = services.Entry(
+        dice.choice(PARTNERS), secrets.token_hex(8), dice.choice(LANGUAGES), touches, device=dice.choice(list(Device))
+    )
+    flow, _handle = services.start_flow(entry=entry, identity=identity, consent=Consent(now, "en", "", ""), now=now)
+    return Way(dice, now, flow)
+
+
+def flows(count: int, *, seed: int = 1, start: datetime = START, days: int = DAYS) -> None:
+    """Begins so many flows, spread over the days, and takes each as far as it gets."""
+    dice = random.Random(seed)
+    logging.disable(logging.INFO)
+    try:
+        for first in range(0, count, 250):  # as one transaction: nothing here is about what happens between them
+            with transaction.atomic():
+                for number in range(first, min(first + 250, count)):
+                    now = start + timedelta(seconds=dice.uniform(0, days * 86_400))
+                    begin(dice, number, now).go()
+    finally:
+        logging.disable(logging.NOTSET)
+
+
+def sqlite(folder: Path) -> str:
+    return f"sqlite:///{folder / 'simulated.sqlite3'}"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
@@ -14,7 +15,7 @@ from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
-from django.utils.text import smart_split, unescape_string_literal
+from django.utils.text import Truncator, smart_split, unescape_string_literal
 
 from onboarding.console import ReadOnly
 from onboarding.domain.attribution import Touch, Touches
@@ -50,6 +51,11 @@ def lines(rows: Iterable[tuple[object, object]]) -> SafeString:
     return format_html_join("", "<div><strong>{}</strong> {}</div>", rows)
 
 
+def moment(at: datetime | None) -> str:
+    """To the second, as logs have it."""
+    return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S") if at else "-"
+
+
 def read_visit(touch: Touch) -> SafeString | str:
     rows = [("time", touch.at), ("path", touch.path), *touch.values.items()]
     return lines(row for row in rows if row[1]) or "-"
@@ -62,7 +68,8 @@ def read_history(history: Iterable[Mapping[str, Any]]) -> SafeString | str:
 
 
 def _answer(entry: Mapping[str, Any]) -> str:
-    parts = (entry.get("at", ""), *(f"{name} {entry[name]}" for name in ("code", "trace") if entry.get(name)))
+    at = moment(datetime.fromisoformat(entry["at"])) if entry.get("at") else ""
+    parts = (at, *(f"{name} {entry[name]}" for name in ("code", "trace") if entry.get(name)))
     return ", ".join(part for part in parts if part)
 
 
@@ -115,18 +122,31 @@ class _Inline(_TabularInline):
 
 class MilestoneInline(_Inline):
     model = Milestone
-    fields = ("kind", "detail", "at")
+    fields = ("kind", "detail", "time")
+    readonly_fields = ("time",)
     ordering = ("at", "id")
+
+    @admin.display(description="at (UTC)")
+    def time(self, row: Milestone) -> str:
+        return moment(row.at)
 
 
 class SubmissionInline(_Inline):
     model = Submission
-    fields = ("kind", "level", "state", "code", "trace", "tries", "planned_at", "ended_at", "earlier")
-    readonly_fields = ("earlier",)
+    fields = ("kind", "level", "state", "code", "trace", "tries", "planned", "ended", "earlier")
+    readonly_fields = ("planned", "ended", "earlier")
     ordering = ("planned_at", "id")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Submission]:
         return super().get_queryset(request).defer("payload")
+
+    @admin.display(description="planned (UTC)")
+    def planned(self, row: Submission) -> str:
+        return moment(row.planned_at)
+
+    @admin.display(description="ended (UTC)")
+    def ended(self, row: Submission) -> str:
+        return moment(row.ended_at)
 
     @admin.display(description="earlier answers")
     def earlier(self, row: Submission) -> SafeString | str:
@@ -136,8 +156,8 @@ class SubmissionInline(_Inline):
 @admin.register(Flow)
 class FlowAdmin(ReadOnly):
     list_display = (
-        "reference", "created_at", "partner", "campaign", "channel", "account_type", "country", "language", "device",
-        "outcome", "customer_no",
+        "reference", "begun", "partner", "short_campaign", "outcome", "customer_no", "channel", "account_type",
+        "country", "language", "device",
     )  # fmt: skip
     list_filter = (OutcomeFilter, PartnerFilter, "channel", "account_type")
     search_fields = ("reference",)  # that there is a search; how, says get_search_results
@@ -146,7 +166,7 @@ class FlowAdmin(ReadOnly):
         "words together. The newest 10,000 are listed."
     )
     ordering = ("-created_at",)
-    sortable_by = ("created_at",)  # any other order would sort all rows
+    sortable_by = ("begun",)  # any other order would sort all rows
     fieldsets = (
         (None, {"fields": (
             "reference", "outcome", "customer_no", "partner", "campaign", "channel", "account_type", "country",
@@ -176,6 +196,14 @@ class FlowAdmin(ReadOnly):
             found |= Q(outcome="" if word == _OPEN else word)
             queryset = queryset.filter(found | Q(reference=reference) if reference else found)
         return queryset, False
+
+    @admin.display(description="begun (UTC)", ordering="created_at")
+    def begun(self, row: Flow) -> str:
+        return moment(row.created_at)
+
+    @admin.display(description="campaign")
+    def short_campaign(self, row: Flow) -> str:
+        return Truncator(row.campaign).chars(30) or "-"
 
     @admin.display(description="first visit")
     def first_visit(self, row: Flow) -> SafeString | str:

@@ -14,6 +14,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.utils import timezone
+from django.utils.text import Truncator
 
 from onboarding import charts, rollup, sheets
 from onboarding.console import ReadOnly
@@ -23,7 +24,7 @@ from onboarding.reports import LONGEST, Filters, Group, Report, partners, report
 
 SECONDS_TO_COUNT = 5.0  # what one press may take; the command counts the rest
 DEFAULT_DAYS = 30
-MAX_TEXT = 40  # characters of a value over its bar; the table has them all
+MAX_TEXT = 24  # characters of a value over its bar; the table has them all
 SHOWN = (IDENTIFIED, REGISTERED, "done:passed")  # parts of the columns and of the groups' bars
 
 _LABELS = {
@@ -140,7 +141,7 @@ def _stage_bars(found: Report) -> charts.Bars:
 
 
 def _group_bars(found: Report) -> charts.Bars:
-    rows = [(OURS.get(group.value, group.value)[:MAX_TEXT], _counts(group, SHOWN)) for group in found.groups]
+    rows = [(Truncator(OURS.get(g.value, g.value)).chars(MAX_TEXT), _counts(g, SHOWN)) for g in found.groups]
     return charts.bars([(text, " → ".join(number(flows) for flows in counts), counts) for text, counts in rows])
 
 

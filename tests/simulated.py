@@ -36,6 +36,7 @@ from onboarding.writes import WRITES
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 DAYS = 12
+AFTER = START + timedelta(days=60)  # every flow is over
 EMAIL = "ann.simulated.{}@example.org"  # what no page of the console may show
 TOKEN = "token-of-a-simulated-customer"
 CODE = "951753"

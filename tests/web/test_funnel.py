@@ -31,13 +31,12 @@ from onboarding.reports import TOP, Filters, report
 from onboarding.sheets import safe_cell
 from onboarding.upstream.codes import EXISTS_CODES
 from tests import simulated
-from tests.simulated import DAYS, PARTNERS, START, Way
+from tests.simulated import AFTER, DAYS, PARTNERS, START, Way
 from tests.support import ROOT, Server
 
 FUNNEL = "/admin/onboarding/funnel/"
 MANY = 10_000
 LAST = START + timedelta(days=DAYS + 1)
-AFTER = START + timedelta(days=60)  # every flow is over
 RANGE = {"first": str(START.date()), "last": str(LAST.date())}
 
 

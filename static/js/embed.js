@@ -23,7 +23,7 @@
   function read(data) {
     const {source, version, type, seq, reference, payload} = data || {};
     const keys = PAYLOADS[type];
-    if (source !== "onboarding" || version !== 1 || !keys || !(seq > 0) || typeof reference !== "string") return null;
+    if (source !== "onboarding" || version !== 1 || !keys || !Number.isSafeInteger(seq) || typeof reference !== "string") return null;
     const kept = {};
     for (const key of keys) {
       kept[key] = payload?.[key];
@@ -51,7 +51,7 @@
 
     function send(type) {
       const value = given[type] || "";
-      frame.contentWindow.postMessage({source: "onboarding-host", type, [type]: value}, home);
+      frame.contentWindow?.postMessage({source: "onboarding-host", type, [type]: value}, home);
     }
 
     function refused() {

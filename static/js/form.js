@@ -1,8 +1,15 @@
-// Keeps focus and buttons right while htmx swaps the steps, and says so when an embedding page lets the form do too
+// Keeps focus and buttons right while htmx swaps the steps, and says so when a page around lets the form do too
 // little. The form works without it. Writes to no storage.
 (() => {
   "use strict";
   const framed = window.parent !== window;
+
+  // htmx, which runs after this, would note the path there; ours is the right to act on the flow. It does without.
+  Object.defineProperty(window, "sessionStorage", {
+    get() {
+      throw new Error("not used here");
+    },
+  });
 
   function arrived({target: swapped}) {
     if (swapped.id !== "step") return; // a part of the step: whoever is there goes on where they are
@@ -13,17 +20,6 @@
     if (framed) document.documentElement.scrollIntoView();
   }
   document.addEventListener("htmx:afterSettle", arrived);
-
-  // htmx notes the path in the session storage; ours is the right to act on the flow and stays out of it.
-  function forget() {
-    try {
-      window.sessionStorage.removeItem("htmx-current-path-for-history");
-    } catch {
-      // storage is blocked: nothing was written
-    }
-  }
-  for (const name of ["htmx:pushedIntoHistory", "htmx:replacedInHistory"]) document.addEventListener(name, forget);
-  forget();
 
   // While a step waits for itself, the page is left as it is: focus, open details, scroll position.
   document.addEventListener("htmx:beforeSwap", (event) => {
@@ -60,11 +56,12 @@
   }
 
   document.addEventListener("speak", ({detail: tag}) => {
-    if (!/^[a-z]{2,3}(-[a-z]{4})?(-[a-z]{2})?$/i.test(tag) || alike(tag, document.documentElement.lang)) return;
+    if (typeof tag !== "string" || !/^[a-z]{2,3}(-[a-z]{4})?(-[a-z]{2})?$/i.test(tag)) return;
+    if (alike(tag, document.documentElement.lang)) return;
     const choice = [...document.querySelectorAll(".languages :is(a, option)")].find((own) => alike(tag, own.lang));
     if (!choice) return;
     choice.selected = true;
-    (choice.closest("form, div")?.querySelector("button") || choice).click();
+    (choice.closest(".languages").querySelector("button") || choice).click();
   });
 
   // -- What the embedding page forbids
@@ -82,19 +79,20 @@
     return sent;
   }
 
-  if (framed) {
-    const missing = [];
-    if (window.origin === "null") missing.push("allow-same-origin");
-    if (!canSend()) missing.push("allow-forms");
-    const help = document.getElementById("frame-help");
-    if (missing.length && help) {
-      help.querySelector("a").href = document.getElementById("step").dataset.alone;
-      help.hidden = false;
-      console.warn(`onboarding: the iframe's sandbox lacks ${missing.join(" and ")}`);
-    }
-    document.dispatchEvent(new CustomEvent("missing", {detail: missing})); // for the partner's check page
-    if (document.featurePolicy?.allowsFeature("camera") === false) {
-      console.warn('onboarding: the iframe lacks allow="camera", or the page\'s Permissions-Policy forbids it');
-    }
+  const missing = [];
+  if (window.origin === "null") missing.push("allow-same-origin");
+  if (!canSend()) missing.push("allow-forms");
+  document.dispatchEvent(new CustomEvent("missing", {detail: missing})); // for the partner's check page
+  const help = document.getElementById("frame-help");
+  if (missing.length && help) { // a window opened from a sandboxed frame is often sandboxed too
+    const alone = new URL(document.getElementById("step").dataset.alone, window.location);
+    help.querySelector("a").href = alone;
+    alone.searchParams.delete("touch"); // long, and the values stand beside it
+    help.querySelector("bdi").textContent = alone;
+    help.hidden = false;
+    console.warn(`onboarding: the iframe's sandbox lacks ${missing.join(" and ")}`);
+  }
+  if (framed && document.featurePolicy?.allowsFeature("camera") === false) {
+    console.warn('onboarding: the iframe lacks allow="camera", or the page\'s Permissions-Policy forbids it');
   }
 })();

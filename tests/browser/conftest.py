@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -13,7 +14,8 @@ from playwright.sync_api import Browser, BrowserContext, Playwright, sync_playwr
 
 from onboarding.sandbox.partner import PartnerSite
 from onboarding.sandbox.server import Sandbox
-from tests.browser.walker import ARGS, DESKTOP, SHOTS, ControlSite, Walker, Watch, profile
+from tests.browser.sites import FRONT, HOSTS, PARTNER, Certificates, Sites
+from tests.browser.walker import ARGS, DESKTOP, LOOPBACK, SHOTS, ControlSite, Walker, Watch, profile
 from tests.provide import chromium
 from tests.support import Server, running
 
@@ -84,7 +86,8 @@ def walk(browser: Browser, server: Server, sandbox: Sandbox, request: pytest.Fix
         if context is None:
             context = browser.new_context(**{**(DESKTOP if options is None else options), **more})
             own.append(context)
-        walker = Walker(context.new_page(), sandbox, url or server.url, Watch(context))
+        watch = Watch(context, LOOPBACK | frozenset(HOSTS))
+        walker = Walker(context.new_page(), sandbox, url or server.url, watch)
         if album:
             name = re.sub(r"\W+", "-", request.node.name).strip("-")
             walker.album = SHOTS / "tests" / (name if not made else f"{name}-{len(made)}")
@@ -113,3 +116,54 @@ def framed(sandbox: Sandbox, partner: PartnerSite, tmp_path_factory: pytest.Temp
     with running(sandbox, database, EMBED_ORIGINS=partner.url, UPSTREAM_READ_TIMEOUT="2.5") as started:
         partner.onboarding_url = started.url
         yield started
+
+
+# -- Sites over HTTPS --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def sites(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sites]:
+    needed(shutil.which("certutil"), "certutil, to trust a certificate of the test's own: package libnss3-tools")
+    site = Sites(Certificates.make(tmp_path_factory.mktemp("certificates")))
+    yield site
+    site.stop()
+
+
+def needed(found: object, what: str) -> None:
+    """Skips with a word where something cannot be had; in CI everything must be there."""
+    if not found:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(f"missing on this machine: {what}")
+
+
+@pytest.fixture(scope="session")
+def secured(sandbox: Sandbox, sites: Sites, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The front end behind the sites' TLS; the partner's pages may frame it."""
+    database = f"sqlite:///{tmp_path_factory.mktemp('secured') / 'onboarding.sqlite3'}"
+    with running(
+        sandbox, database, PUBLIC_URL=sites.origin(FRONT), EMBED_ORIGINS=sites.origin(PARTNER),
+        TRUSTED_PROXY_COUNT="1", UPSTREAM_READ_TIMEOUT="2.5",
+    ) as started:  # fmt: skip
+        sites.front_end = started.port
+        yield started
+
+
+@pytest.fixture(scope="session")
+def worlds(
+    playwright: Playwright, executable: str, sites: Sites, secured: Server, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[..., BrowserContext]]:
+    """Browsers that see the sites, by their preferences; what they trust stands in a home of their own."""
+    home = tmp_path_factory.mktemp("home")
+    sites.certificates.trusted_in(home / ".pki" / "nssdb")
+    started: dict[str, BrowserContext] = {}
+    with ExitStack() as stack:
+
+        def give(preferences: dict[str, Any], **options: Any) -> BrowserContext:
+            key = repr((preferences, options))
+            if key not in started:
+                started[key] = stack.enter_context(profile(
+                    playwright, executable, preferences, env={**os.environ, "HOME": str(home)},
+                    proxy={"server": f"http://{sites.proxy}"}, **{**DESKTOP, **options},
+                ))  # fmt: skip
+            return started[key]
+
+        yield give

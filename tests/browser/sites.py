@@ -32,6 +32,7 @@ FRONT = "onboarding.test"
 PARTNER = "partner.example"
 STRANGER = "stranger.example"
 NESTED = "nested.example"  # another stranger, in the stranger's page
+HOSTS = (FRONT, PARTNER, STRANGER, NESTED)
 
 # -- Certificates ------------------------------------------------------------------------------------------------------
 
@@ -75,8 +76,7 @@ class Certificates:
         root, leaf = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
         pem = serialization.Encoding.PEM
         made.authority.write_bytes(_certificate(issuer, root, root, issuer, ()).public_bytes(pem))
-        hosts = (FRONT, PARTNER, STRANGER, NESTED)
-        made.chain.write_bytes(_certificate(FRONT, leaf, root, issuer, hosts).public_bytes(pem))
+        made.chain.write_bytes(_certificate(FRONT, leaf, root, issuer, HOSTS).public_bytes(pem))
         form, plain = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         made.key.write_bytes(leaf.private_bytes(pem, form, plain))
         return made
@@ -101,6 +101,7 @@ class Answer:
 
     method: str
     path: str
+    query: str
     status: int
     headers: tuple[tuple[str, str], ...]
     asked: dict[str, str]  # the request's headers
@@ -134,9 +135,9 @@ class Sites:
     def url(self, path: str, host: str = FRONT, **query: str) -> str:
         return self.origin(host) + path + (f"?{urlencode(query)}" if query else "")
 
-    def framing(self, src: str, host: str = PARTNER) -> str:
-        """A page with nothing but a frame."""
-        return self.url("/bare", host, src=src)
+    def framing(self, src: str, host: str = PARTNER, **more: str) -> str:
+        """A page with nothing but a frame of this address, with these `attributes`."""
+        return self.url("/bare", host, src=src, **more)
 
     def answers_to(self, path: str) -> list[Answer]:
         return [answer for answer in self.answers if answer.path == path]
@@ -180,7 +181,7 @@ class _Handler(BaseHTTPRequestHandler):
         parts = urlsplit(self.path)
         host = self.headers.get("Host", "").partition(":")[0]
         if host == FRONT and not parts.path.startswith("/control/"):
-            return self._pass_on(parts.path)
+            return self._pass_on(parts.path, parts.query)
         sites = self.server.sites
         query = {name: values[0] for name, values in parse_qs(parts.query).items()}
         page = _PAGES.get(parts.path)
@@ -191,14 +192,15 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Cache-Control", "no-store")
         if "cookie" in query:
             self.send_header("Set-Cookie", f"control={query['cookie']}; Path=/control/; SameSite=None; Secure")
-        if "referrer" in query:
-            self.send_header("Referrer-Policy", query["referrer"])
+        for name, header in (("referrer", "Referrer-Policy"), ("policy", "Content-Security-Policy")):
+            if name in query:
+                self.send_header(header, query[name])
         self.end_headers()
         self.wfile.write(text.encode())
 
     do_POST = do_HEAD = do_GET
 
-    def _pass_on(self, path: str) -> None:
+    def _pass_on(self, path: str, query: str) -> None:
         """To the front end and back, as it is; only who asked, and how, is added."""
         sites = self.server.sites
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
@@ -214,7 +216,8 @@ class _Handler(BaseHTTPRequestHandler):
         content = answer.read()
         connection.close()
         headers = answer.getheaders()
-        sites.answers.append(Answer(self.command, path, answer.status, tuple(headers), dict(self.headers.items())))
+        asked = dict(self.headers.items())
+        sites.answers.append(Answer(self.command, path, query, answer.status, tuple(headers), asked))
         self.send_response_only(answer.status)
         for name, value in headers:
             own = name.lower()
@@ -310,11 +313,22 @@ document.getElementById("script").textContent = "on";
 """
 
 
-def _snippet(sites: Sites) -> str:
-    """As docs/embedding.md has it, and what writes the events down."""
+def _snippet(sites: Sites, query: dict[str, str]) -> str:
+    """As docs/embedding.md has it, and what writes the events down.
+
+    Of the address: `style` of the page, `attributes` of the element, how many `times` it stands there, and `integrity`
+    of the numbered `version` of the script.
+    """
+    home = sites.origin(FRONT)
+    script = f'<script src="{home}/embed.js" async></script>'
+    if "integrity" in query:
+        pin = f'crossorigin="anonymous" integrity="{query["integrity"]}"'
+        script = f'<script src="{home}/embed/{query["version"]}.js" async {pin}></script>'
+    element = f'<div data-onboarding data-partner="default" {query.get("attributes", "")}></div>'
     return (
-        f'<script>{_LISTEN}</script><pre id="events"></pre><div data-onboarding data-partner="default"></div>'
-        f'<script src="{sites.origin(FRONT)}/embed.js" async></script>'
+        f"<style>{query.get('style', '')}</style><script>{_LISTEN}</script>"
+        f"{element * int(query.get('times', '1'))}"
+        f'{script}<p id="below">What stands below the form.</p><pre id="events" hidden></pre>'
     )
 
 
@@ -324,13 +338,14 @@ def _attacker(sites: Sites, query: dict[str, str], cookie: str) -> str:
 
 
 _PAGES: dict[str, Callable[[Sites, dict[str, str], str], str]] = {
-    "/": lambda sites, query, cookie: _snippet(sites),
+    "/": lambda sites, query, cookie: _snippet(sites, query),
     "/hostile": lambda sites, query, cookie: (
-        f'<iframe id="attacker" src="{sites.url("/attack", STRANGER)}"></iframe>{_snippet(sites)}'
+        f'<iframe id="attacker" src="{sites.url("/attack", STRANGER)}"></iframe>{_snippet(sites, query)}'
     ),
     "/attack": _attacker,
     "/bare": lambda sites, query, cookie: (
-        f'<iframe src="{escape(query["src"])}" title="Open an account" width="900" height="900"></iframe>'
+        f'<iframe src="{escape(query["src"])}" title="Open an account" width="900" height="900" '
+        f"{query.get('attributes', '')}></iframe><script>{_LISTEN}</script>"
     ),
     "/post": lambda sites, query, cookie: (
         f'<form method="post" action="{escape(query["to"])}" target="inside"><button>Post</button></form>'

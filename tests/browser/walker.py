@@ -27,7 +27,7 @@ SHOTS = Path(__file__).resolve().parent / "shots"
 PATIENCE = 15_000  # milliseconds for a step to arrive; two cores are shared with the servers
 expect.set_options(timeout=PATIENCE)
 
-LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 ARGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -70,6 +70,26 @@ document.addEventListener("securitypolicyviolation", (event) =>
   console.error(`content policy: ${event.effectiveDirective} ${event.blockedURI}`));
 """
 
+# Whoever writes anything down is named, even when nothing of it is left. A control page means to, and says so.
+_TELL_WRITES = """
+if (!location.pathname.startsWith("/control/")) {
+  const kinds = [["Storage", "setItem"], ["IDBFactory", "open"], ["CacheStorage", "open"]];
+  for (const [kind, name] of kinds) {
+    const {prototype} = window[kind] || {prototype: {}};
+    const real = prototype[name];
+    prototype[name] = function (key, ...more) {
+      console.error(`written: ${this.constructor.name}.${name} ${key}`);
+      return real.call(this, key, ...more);
+    };
+  }
+  const {set, ...cookie} = Object.getOwnPropertyDescriptor(Document.prototype, "cookie");
+  Object.defineProperty(Document.prototype, "cookie", {...cookie, set(text) {
+    console.error(`written: cookie ${text}`);
+    set.call(this, text);
+  }});
+}
+"""
+
 
 @contextmanager
 def profile(
@@ -91,8 +111,9 @@ def profile(
 class Watch:
     """What happens in a context beside the steps: console errors, policy violations, foreign and failed requests."""
 
-    def __init__(self, context: BrowserContext) -> None:
+    def __init__(self, context: BrowserContext, home: frozenset[str] = LOOPBACK) -> None:
         self.context = context
+        self.home = home
         self.console: list[str] = []
         self.foreign: list[str] = []
         self.failed: list[str] = []
@@ -105,7 +126,7 @@ class Watch:
             "requestfailed": self._on_failed,
             "response": self._on_response,
         }
-        context.add_init_script(_TELL_VIOLATIONS)
+        context.add_init_script(_TELL_VIOLATIONS + _TELL_WRITES)
         for name, handler in self._handlers.items():
             context.on(name, handler)  # type: ignore[call-overload]
 
@@ -120,7 +141,7 @@ class Watch:
 
     def _on_request(self, request: Any) -> None:
         parts = urlsplit(request.url)
-        if parts.scheme not in ("data", "blob", "about") and parts.hostname not in LOOPBACK:
+        if parts.scheme not in ("data", "blob", "about") and parts.hostname not in self.home:
             self.foreign.append(request.url)
 
     def _on_failed(self, request: Any) -> None:
@@ -148,16 +169,27 @@ class Watch:
         assert self.context.cookies() == []
 
 
-def kept(page: Page, *, throws: bool = False) -> None:
+def kept(page: Page, *, throws: bool = False, host: str = "127.0.0.1") -> None:
     """Nothing is kept in cookies or storage by any of our pages; with `throws` storage is really out of reach."""
-    look = """() => { const found = {cookie: document.cookie};
-        for (const name of ["localStorage", "sessionStorage"]) {
-            try { found[name] = Object.keys(window[name]); } catch (error) { found[name] = error.name; } }
+    look = """async () => {
+        const ways = {
+            cookie: () => document.cookie,
+            localStorage: () => Object.keys(window.localStorage),
+            indexedDB: async () => (await indexedDB.databases()).map(({name}) => name),
+            caches: async () => typeof caches === "undefined" ? [] : caches.keys(),
+        };
+        const found = {};
+        for (const [name, look] of Object.entries(ways)) {
+            try { found[name] = await look(); } catch (error) { found[name] = "throws"; }
+        }
         return found; }"""
-    nothing = "SecurityError" if throws else []
-    for frame in page.frames:
-        if urlsplit(frame.url).hostname == "127.0.0.1":
-            assert frame.evaluate(look) == {"cookie": "", "localStorage": nothing, "sessionStorage": nothing}
+    nothing = "throws" if throws else []
+    frames = [frame for frame in page.frames if urlsplit(frame.url).hostname == host]
+    assert frames, "no page of ours is shown"
+    for frame in frames:
+        assert frame.evaluate(look) == {
+            "cookie": "", "localStorage": nothing, "indexedDB": nothing, "caches": nothing
+        }  # fmt: skip
 
 
 @dataclass

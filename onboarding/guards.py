@@ -58,9 +58,11 @@ def _refusal(request: HttpRequest, kwargs: Mapping[str, Any]) -> HttpResponse | 
     ):
         return None
     flow = services.find_flow(kwargs["handle"]) if "handle" in kwargs else None
-    slug = flow.partner if flow else kwargs.get("slug", DEFAULT)
-    known = {"flow": flow, "handle": kwargs["handle"]} if flow else {}
-    pages.set_page(request, partner=partners.find_partner(slug) or Partner(slug), **known)
+    known: dict[str, Any] = {"flow": flow, "handle": kwargs["handle"]} if flow else {}
+    if flow is not None or "handle" not in kwargs:  # an unknown handle's page is nobody's
+        slug = flow.partner if flow else kwargs.get("slug", DEFAULT)
+        known["partner"] = partners.find_partner(slug) or Partner(slug)
+    pages.set_page(request, **known)
     if request.method not in ("GET", "HEAD", "POST"):
         response = pages.problem(request, "not-allowed", 405)
         response["Allow"] = "GET, HEAD, POST"

@@ -40,7 +40,7 @@
     frame.title = given.title || "Open an account";
     frame.allow = "camera; otp-credentials; clipboard-write";
     frame.width = "100%";
-    frame.height = host.clientWidth < 480 ? 800 : 680; // room for the first step
+    frame.height = host.clientWidth < 360 ? 1220 : 1120; // as the first step: nothing below moves
     frame.frameBorder = 0;
     frame.src = address(host);
     const help = document.createElement("p");
@@ -79,7 +79,7 @@
       host.dispatchEvent(new CustomEvent(`onboarding:${message.type}`, {bubbles: true, detail: message}));
     });
     frame.onload = () => {
-      send("theme"); // and who its parent is
+      send("theme");
       if (!seq) timer = setTimeout(refused, 2000);
     };
     new MutationObserver((changes) => changes.forEach(({attributeName}) => send(attributeName.slice(5))))

@@ -1,4 +1,4 @@
-// Tells the embedding page what happens: docs/embedding.md. Writes to no storage, listens to its own parent only.
+// Tells the embedding page what happens (docs/embedding.md) and listens to it alone.
 (() => {
   "use strict";
   if (window.parent === window) return;
@@ -56,12 +56,12 @@
   addEventListener("message", ({source, origin, data}) => {
     if (source !== window.parent || !allowed(origin) || data?.source !== "onboarding-host") return;
     parent = parent || origin;
-    if (!seq) begin(); // could not be told before
+    if (!seq) begin(); // not told yet
     if (data.type === "theme" && /^(light|dark)$/.test(data.theme)) root.dataset.theme = data.theme;
-    if (data.type === "lang") pass("speak", data.lang); // form.js knows how
+    if (data.type === "lang") pass("speak", data.lang); // form.js
   });
   document.addEventListener("htmx:afterSettle", ({target}) => target.id === "step" && tellStep());
-  document.addEventListener("tell", ({detail}) => tell(...detail)); // the partner's check page
+  document.addEventListener("tell", ({detail}) => tell(...detail)); // check.js
 
   root.classList.add("framed");
   const named = location.ancestorOrigins?.[0] || new URL(document.referrer || "about:blank").origin;

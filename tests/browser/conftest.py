@@ -137,13 +137,16 @@ def needed(found: object, what: str) -> None:
 
 @pytest.fixture(scope="session")
 def secured(sandbox: Sandbox, sites: Sites, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """The front end behind the sites' TLS; the partner's pages may frame it."""
+    """The front end behind the sites' TLS; the partner's pages may frame it, and those below the partner's name
+    frame the page of a partner of their own, `wild`."""
     database = f"sqlite:///{tmp_path_factory.mktemp('secured') / 'onboarding.sqlite3'}"
     with running(
         sandbox, database, PUBLIC_URL=sites.origin(FRONT), EMBED_ORIGINS=sites.origin(PARTNER),
         TRUSTED_PROXY_COUNT="1", UPSTREAM_READ_TIMEOUT="2.5",
     ) as started:  # fmt: skip
         sites.front_end = started.port
+        row = f"slug='wild', name='Wild', origins={sites.origin('*.' + PARTNER)!r}, wildcards=True"
+        started.manage("shell", "-c", f"from onboarding.models import Partner; Partner.objects.create({row})")
         yield started
 
 

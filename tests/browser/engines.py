@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import json
 import os
-import shutil
 import socket
 import subprocess
 import tempfile
@@ -22,9 +21,9 @@ from typing import Any
 import requests
 
 from tests.browser.sites import Sites
+from tests.provide import mini_browser
 from tests.support import free_port
 
-MINI_BROWSER = next(iter(sorted(Path("/usr/lib").glob("*/webkit2gtk-4.1/MiniBrowser"))), None)
 ELEMENT = "element-6066-11e4-a52e-4f735466cecf"  # the standard's name for a reference to an element
 ENTER = "\ue007"
 PATIENCE = 20.0  # seconds for something to come true
@@ -235,7 +234,7 @@ def webkit(sites: Sites, arguments: tuple[str, ...]) -> Iterator[Driven]:
         stack.callback(driver.terminate)
         home_page = f"http://127.0.0.1:{port}"
         _wait(lambda: requests.get(f"{home_page}/status", timeout=5).ok, "WebKitWebDriver did not start")
-        options = {"binary": str(MINI_BROWSER), "args": ["--automation", f"--proxy=http://{sites.proxy}", *arguments]}
+        options = {"binary": str(mini_browser()), "args": ["--automation", f"--proxy=http://{sites.proxy}", *arguments]}
         wanted = {"alwaysMatch": {"acceptInsecureCerts": True, "webkitgtk:browserOptions": options}}
         session = _value(requests.post(f"{home_page}/session", json={"capabilities": wanted}, timeout=60))["sessionId"]
         base = f"{home_page}/session/{session}"
@@ -264,16 +263,3 @@ def _wait(ready: Callable[[], Any], otherwise: str) -> None:
                 return
         time.sleep(0.05)
     raise RuntimeError(otherwise)
-
-
-def missing(engine: str) -> str:
-    """The Debian packages that this engine still needs here; "" when it can run."""
-    needed = {
-        "firefox": {"firefox-esr": shutil.which("firefox-esr")},
-        "webkit": {
-            "webkit2gtk-driver": shutil.which("WebKitWebDriver"),
-            "libwebkit2gtk-4.1-0": MINI_BROWSER,
-            "xvfb": shutil.which("Xvfb"),
-        },
-    }[engine]
-    return " ".join(package for package, there in needed.items() if not there)

@@ -31,8 +31,9 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 FRONT = "onboarding.test"
 PARTNER = "partner.example"
 STRANGER = "stranger.example"
+SHOP = "shop.partner.example"  # the partner again, below its own name
 NESTED = "nested.example"  # another stranger, in the stranger's page
-HOSTS = (FRONT, PARTNER, STRANGER, NESTED)
+HOSTS = (FRONT, PARTNER, SHOP, STRANGER, NESTED)
 
 # -- Certificates ------------------------------------------------------------------------------------------------------
 
@@ -167,7 +168,8 @@ class _Listener(ThreadingHTTPServer):
                     first = request.recv(1)
                     head += first
                 request.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
-            elif first != b"\x16":  # neither CONNECT nor TLS: what a browser wants from the world outside
+            elif first != b"\x16":  # neither CONNECT nor TLS: a page over plain http
+                _Handler(request, client_address, self)
                 return
             with self.tls.wrap_socket(request, server_side=True) as secured:
                 _Handler(secured, client_address, self)
@@ -180,11 +182,11 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         parts = urlsplit(self.path)
         host = self.headers.get("Host", "").partition(":")[0]
-        if host == FRONT and not parts.path.startswith("/control/"):
+        if host == FRONT and parts.scheme != "http" and not parts.path.startswith("/control/"):
             return self._pass_on(parts.path, parts.query)
         sites = self.server.sites
         query = {name: values[0] for name, values in parse_qs(parts.query).items()}
-        page = _PAGES.get(parts.path)
+        page = _PAGES.get(parts.path) if host in HOSTS else None
         text = _DOCUMENT.format(page(sites, query, self.headers.get("Cookie", ""))) if page else ""
         self.send_response(200 if page else 404)
         self.send_header("Content-Type", "text/html; charset=utf-8")
@@ -316,15 +318,16 @@ document.getElementById("script").textContent = "on";
 def _snippet(sites: Sites, query: dict[str, str]) -> str:
     """As docs/embedding.md has it, and what writes the events down.
 
-    Of the address: `style` of the page, `attributes` of the element, how many `times` it stands there, and `integrity`
-    of the numbered `version` of the script.
+    Of the address: `style` of the page, the `partner`, `attributes` of the element, how many `times` it stands there,
+    and `integrity` of the numbered `version` of the script.
     """
     home = sites.origin(FRONT)
     script = f'<script src="{home}/embed.js" async></script>'
     if "integrity" in query:
         pin = f'crossorigin="anonymous" integrity="{query["integrity"]}"'
         script = f'<script src="{home}/embed/{query["version"]}.js" async {pin}></script>'
-    element = f'<div data-onboarding data-partner="default" {query.get("attributes", "")}></div>'
+    partner = query.get("partner", "default")
+    element = f'<div data-onboarding data-partner="{partner}" {query.get("attributes", "")}></div>'
     return (
         f"<style>{query.get('style', '')}</style><script>{_LISTEN}</script>"
         f"{element * int(query.get('times', '1'))}"

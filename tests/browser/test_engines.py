@@ -13,8 +13,9 @@ from tests.browser import engines
 from tests.browser.checks import PASSWORD, UTM
 from tests.browser.conftest import needed
 from tests.browser.engines import Driven
-from tests.browser.sites import PARTNER, STRANGER, Sites
+from tests.browser.sites import PARTNER, SHOP, STRANGER, Sites
 from tests.browser.walker import SHOTS
+from tests.provide import engine_packages
 from tests.support import Server, fresh_email
 
 pytestmark = pytest.mark.browser
@@ -31,8 +32,8 @@ WORLDS = {
 @pytest.fixture(params=WORLDS)
 def world(request: pytest.FixtureRequest, sites: Sites, secured: Server) -> Any:
     engine, options, told = WORLDS[request.param]
-    missing = engines.missing(engine)
-    needed(not missing, f"{engine}: packages {missing}")
+    lacking = [package for package, there in engine_packages(engine).items() if not there]
+    needed(not lacking, f"{engine}: packages {' '.join(lacking)}")
     start: Start = getattr(engines, engine)
     with start(sites, options) as driven:
         yield driven, told, request.param
@@ -81,3 +82,14 @@ def test_a_stranger_may_not_frame_the_page(world: tuple[Driven, tuple[str, str],
     assert driven.until("document.getElementById('step')?.dataset.step") == "identify"
     driven.open(sites.framing(page, STRANGER)).inside()
     assert driven.run("return document.getElementById('step')") is None
+
+
+def test_a_page_listed_by_a_wildcard_that_tells_no_referrer_is_told_all_the_same(
+    world: tuple[Driven, tuple[str, str], str], sites: Sites
+) -> None:
+    driven, _told, _name = world
+    driven.open(sites.url("/", SHOP, partner="wild", referrer="no-referrer"))
+    driven.until("document.getElementById('events').textContent.includes('onboarding:resize')")
+    driven.inside().run("location.reload()")
+    driven.outside().until("document.getElementById('events').textContent.match(/:ready/g).length === 2")
+    driven.until("document.querySelector('iframe').height !== '1120'")

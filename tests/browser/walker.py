@@ -115,6 +115,7 @@ class Watch:
         self.context = context
         self.home = home
         self.console: list[str] = []
+        self.warnings: list[str] = []
         self.foreign: list[str] = []
         self.failed: list[str] = []
         self.refusals: list[int] = []
@@ -135,6 +136,8 @@ class Watch:
             self.context.remove_listener(name, handler)
 
     def _on_console(self, message: Any) -> None:
+        if message.type == "warning":
+            self.warnings.append(message.text)
         # The browser logs every answer of 400 and more; those are kept as `refusals`.
         if message.type == "error" and not message.text.startswith("Failed to load resource: the server responded"):
             self.console.append(message.text)

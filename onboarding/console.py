@@ -32,7 +32,7 @@ class BoundedPaginator(_SimplePaginator):
 class ReadOnly(_ModelAdmin):
     """Nothing here is changed by hand: the upstream holds the truth."""
 
-    actions = None
+    actions: tuple[str, ...] | None = None
     paginator = BoundedPaginator
     show_full_result_count = False  # the same count once more, of all rows
     show_facets = admin.ShowFacets.NEVER  # one count for every link of a filter

@@ -9,11 +9,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin, messages
-from django.db.models import Model, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 
 from onboarding import webhooks
+from onboarding.console import ReadOnly
 from onboarding.models import Delivery, Partner
 from onboarding.sealing import SealBroken
 
@@ -96,7 +97,7 @@ class StateFilter(admin.SimpleListFilter):
 
 
 @admin.register(Delivery)
-class DeliveryAdmin(_ModelAdmin):
+class DeliveryAdmin(ReadOnly):
     """Looked at only; whoever may change deliveries may have them tried again."""
 
     list_display = ("event", "partner", "kind", "state", "answer", "tries", "made_at", "next_at", "taken_at")
@@ -116,12 +117,3 @@ class DeliveryAdmin(_ModelAdmin):
 
     def has_retry_permission(self, request: HttpRequest) -> bool:
         return bool(request.user.has_perm("onboarding.change_delivery"))
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False

@@ -5,10 +5,10 @@ PY := $(VENV)/bin/python
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast test-next check format bench messages lock screenshots clean
+.PHONY: help run test test-fast test-next check format bench bench-million messages lock screenshots clean
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 15
 
 $(VENV)/run.stamp: requirements/run.txt
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed; set PYTHON=...")'
@@ -50,6 +50,9 @@ format: $(VENV)/dev.stamp ## put the code into the one format
 
 bench: $(VENV)/dev.stamp $(VENV)/messages.stamp ## benchmarks, each as a ratio against its floor in the same run
 	$(PY) -m tests.load.bench
+
+bench-million: $(VENV)/dev.stamp ## the console over a million flows in PostgreSQL (six minutes)
+	$(PY) -m tests.load.million
 
 messages: $(VENV)/dev.stamp ## collect texts into the catalogues and compile them
 	$(PY) -m tests.messages --update

@@ -8,8 +8,13 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import logging
+import os
 import random
 import secrets
+import shutil
+import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -21,6 +26,7 @@ from django.core.management import call_command
 from django.db import connections, transaction
 from django.test import override_settings
 
+import tests.conftest  # noqa: F401 (sets Django up when this runs as a program)
 from onboarding import services
 from onboarding.domain.attribution import Touch, Touches, read
 from onboarding.domain.flow import AccountType, Channel, Consent, Device, Identity, Outcome
@@ -33,6 +39,7 @@ from onboarding.upstream.codes import Field
 from onboarding.upstream.errors import Refused, UpstreamError
 from onboarding.upstream.wire import Registration
 from onboarding.writes import WRITES
+from tests.support import ROOT
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 DAYS = 12
@@ -116,7 +123,7 @@ class Way:
     def go(self) -> None:
         """As far as the dice say."""
         dice = self.dice
-        if dice.random() < 0.5:
+        if dice.random() < 0.55:
             return  # closed the page
         if dice.random() < 0.1:
             self.wait(1, 20)
@@ -179,19 +186,61 @@ def begin(dice: random.Random, number: int, now: datetime) -> Way:
     return Way(dice, now, flow)
 
 
-def flows(count: int, *, seed: int = 1, start: datetime = START, days: int = DAYS) -> None:
+def flows(count: int, *, seed: int = 1, first: int = 0) -> None:
     """Begins so many flows, spread over the days, and takes each as far as it gets."""
     dice = random.Random(seed)
     logging.disable(logging.INFO)
     try:
-        for first in range(0, count, 250):  # as one transaction: nothing here is about what happens between them
+        for start in range(first, first + count, 250):  # as one transaction: nothing here is about what lies between
             with transaction.atomic():
-                for number in range(first, min(first + 250, count)):
-                    now = start + timedelta(seconds=dice.uniform(0, days * 86_400))
-                    begin(dice, number, now).go()
+                for number in range(start, min(start + 250, first + count)):
+                    begin(dice, number, START + timedelta(seconds=dice.uniform(0, DAYS * 86_400))).go()
     finally:
         logging.disable(logging.NOTSET)
 
 
+# -- Many of them, a share for each processor --------------------------------------------------------------------------
+
+TABLES = ("onboarding_flow", "onboarding_submission", "onboarding_milestone")
+
+
+def many(folder: Path, count: int) -> str:
+    """The address of an SQLite file with so many flows. Each process fills a file of its own; then they are joined."""
+    address = sqlite(folder)
+    with database(address):
+        connections["default"].cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    parts = min(os.cpu_count() or 1, 4)
+    files = [folder / f"part-{number}.sqlite3" for number in range(parts)]
+    running = []
+    for number, file in enumerate(files):
+        shutil.copy(folder / "simulated.sqlite3", file)
+        share = [count * n // parts for n in (number, number + 1)]
+        command = [sys.executable, "-m", "tests.simulated", str(file), *(str(n) for n in share)]
+        running.append(subprocess.Popen(command, cwd=ROOT))
+    assert [process.wait() for process in running] == [0] * parts
+    with contextlib.closing(sqlite3.connect(folder / "simulated.sqlite3")) as whole:
+        for file in files:
+            whole.execute("ATTACH ? AS part", [str(file)])
+            for table in TABLES:
+                whole.execute(f"INSERT INTO main.{table} SELECT * FROM part.{table}")
+            whole.commit()
+            whole.execute("DETACH part")
+    return address
+
+
 def sqlite(folder: Path) -> str:
     return f"sqlite:///{folder / 'simulated.sqlite3'}"
+
+
+def fill_part(file: str, first: int, last: int) -> None:
+    """Flows `first` to `last`, under numbers that no other part gives its rows."""
+    with database(f"sqlite:///{file}"):
+        cursor = connections["default"].cursor()
+        for table in TABLES:
+            cursor.execute("DELETE FROM sqlite_sequence WHERE name = %s", [table])
+            cursor.execute("INSERT INTO sqlite_sequence (name, seq) VALUES (%s, %s)", [table, first * 100])
+        flows(last - first, seed=first, first=first)
+
+
+if __name__ == "__main__":
+    fill_part(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))

@@ -50,8 +50,9 @@ def rows(page: Page, caption: str) -> int:
 
 
 @pytest.mark.browser
-@pytest.mark.parametrize("options", [DESKTOP, {"viewport": {"width": 320, "height": 640}}], ids=["desktop", "narrow"])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(
+    ("options", "scheme"), [(DESKTOP, "light"), ({"viewport": {"width": 320, "height": 640}}, "dark")]
+)
 def test_the_funnel_fits_every_screen_and_breaks_no_policy(
     browser: Browser, console: Server, options: dict, scheme: str
 ) -> None:

@@ -160,6 +160,7 @@ def faults(shown: Shown) -> list[str]:
         address = node.get("href", "")
         names += [address[1:]] if address.startswith("#") else []
         found += [f"{node.tag} refers to {name!r}, which is not there" for name in names if name not in counted]
+    found += ["a link to nowhere" for node in root.iter(XHTML + "a") if "href" not in node.attrib]
     return found + list(_nameless(root))
 
 

@@ -114,6 +114,15 @@ def test_odd_codes_and_names_are_asked_and_sent_as_they_are(customer: Customer, 
     assert [one["elementCode"] for one in sent].count("twice") == 2
 
 
+def test_a_level_inside_a_partners_page_is_sound(start_server: Callable[..., Server], sandbox: Sandbox) -> None:
+    server = start_server(EMBED_ORIGINS="https://partner.example", PASSWORD_STEP="off")
+    customer = Customer(server, sandbox)
+    register(customer, "all")
+    assert faults(customer.shown) == []
+    (picker,) = [one for one in fields(customer.shown) if one.name == "el-proof_of_income"]
+    assert {"image/heic", ".heic", "application/pdf"} <= set(picker.attributes["accept"].split(","))
+
+
 def test_sixty_elements_on_one_level(customer: Customer, sandbox: Sandbox) -> None:
     email = register(customer, "many")
     list(walk(customer))

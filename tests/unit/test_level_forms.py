@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 import pytest
 
 from onboarding.domain.levels import Element, Kind
@@ -75,3 +77,27 @@ def test_a_refusal_stands_at_the_element_when_there_is_one_it_can_concern(
     form = LevelForm(elements, options=lambda _name: [DictionaryItem("passport", "Passport", "")])
     assert form.blame(field, "It is taken.") is bool(blamed)
     assert [name for name, _text in form.errors] == [blamed] * bool(blamed)
+
+
+IN_50_YEARS = date(date.today().year + 50, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("entered", "sent"),
+    [
+        ("1900-01-01", "-2208988800000"),
+        ("1969-12-31", "-86400000"),
+        ("1970-01-01", "0"),
+        ("1990-05-17", "642902400000"),
+        (IN_50_YEARS.isoformat(), str((IN_50_YEARS - date(1970, 1, 1)).days * 86_400_000)),
+        ("1899-12-31", None),
+        (IN_50_YEARS.replace(year=IN_50_YEARS.year + 1).isoformat(), None),
+        ("17.05.1990", None),
+    ],
+)
+def test_a_date_from_1900_to_50_years_ahead_is_sent_as_milliseconds_of_midnight_utc(
+    entered: str, sent: str | None
+) -> None:
+    form = LevelForm([Element("expiry", "Expiry", Kind.DATE)], data={"el-expiry": entered})
+    assert form.check() is (sent is not None)
+    assert form.answers() == ([("expiry", sent)] if sent is not None else [])

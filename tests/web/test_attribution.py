@@ -29,7 +29,8 @@ SENT = {
     "utmContent": UTM["utm_content"], "utmTerm": UTM["utm_term"],
 }  # fmt: skip
 PARTNERS = (
-    "from onboarding.models import Partner; Partner(slug='acme', name='Acme', origins='https://acme.example').save()"
+    "from onboarding.models import Partner\n"
+    "Partner.objects.get_or_create(slug='acme', name='Acme', origins='https://acme.example')"
 )
 
 

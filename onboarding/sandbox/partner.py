@@ -27,6 +27,7 @@ main { max-width: 60rem; margin: 0 auto; padding: 2rem 1rem 4rem; }
 h1 { font-size: 2rem; line-height: 1.2; margin: 0 0 .5rem; }
 .frame { margin: 1.5rem 0; background: #fff; border: 1px solid #ddd; border-radius: .5rem; overflow: hidden; }
 .frame iframe { display: block; border: 0; }
+[data-onboarding=""] { min-height: 1120px; } /* until the script is there: nothing below moves */
 h2 { font-size: 1rem; color: #6b5410; }
 pre { background: #14213d0d; padding: .8rem; overflow: auto; font-size: .85rem; min-height: 3rem; }
 footer { color: #555; font-size: .9rem; }

@@ -8,6 +8,15 @@
     mark.className = good ? "good" : "bad";
     mark.textContent = texts[0];
     document.getElementById(id).replaceChildren(mark, ` ${texts.slice(1).join(" ")}`);
+    addUp();
+  }
+
+  function addUp() {
+    const wrong = document.querySelectorAll("#visit .bad").length;
+    const sum = document.getElementById("sum");
+    sum.className = `verdict ${wrong ? "bad" : "good"}`;
+    sum.textContent = wrong ? `${wrong} to mend, marked ✗ below.` : "Nothing is missing that this page can see.";
+    sum.hidden = !framed;
   }
 
   say("scripts", true, "They run.");
@@ -31,7 +40,7 @@
   popups.onclick = () => {
     const opened = window.open("about:blank", "_blank", "popup,width=200,height=200");
     opened?.close();
-    say("popups", opened, opened ? "They open." : "They do not open.", opened ? "" : "Add allow-popups, or the browser blocks them.");
+    say("popups", opened, opened ? "They open." : "They do not open.", opened ? "In a sandbox add allow-popups-to-escape-sandbox too, or nothing in them works." : "Add allow-popups, or the browser blocks them.");
   };
   document.getElementById("popups").replaceChildren(popups);
 
@@ -41,9 +50,11 @@
   const list = document.createElement("ol");
   document.getElementById("events").replaceChildren(list);
   document.addEventListener("told", ({detail}) => {
-    const line = document.createElement("li");
+    // A height takes the place of the one before: a line of its own would be a new height.
+    const same = detail.type === "resize" && list.lastChild?.dataset.type === "resize";
+    const line = same ? list.lastChild : list.appendChild(document.createElement("li"));
+    line.dataset.type = detail.type;
     line.textContent = `${detail.seq} · ${detail.type} ${JSON.stringify(detail.payload)}`;
-    list.append(line);
     while (list.children.length > 20) list.firstChild.remove();
   });
   const examples = {

@@ -240,7 +240,8 @@ class _Handler(BaseHTTPRequestHandler):
 # -- Pages -------------------------------------------------------------------------------------------------------------
 
 _DOCUMENT = (
-    '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Test</title></head><body>{}</body></html>'
+    '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Test</title>'
+    '<meta name="viewport" content="width=device-width, initial-scale=1"></head><body>{}</body></html>'
 )
 
 _LISTEN = """

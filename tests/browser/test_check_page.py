@@ -36,6 +36,8 @@ def test_framed_by_the_snippet_everything_is_well(visit: Visit, sites: Sites) ->
     assert walker.root.locator("#utm").inner_text().split("\n")[1:] == [
         "utm_source\tNews\t", "utm_campaign\t—\tlooks like an e-mail address, so it is not taken",
     ]  # fmt: skip
+    walker.page.wait_for_timeout(300)
+    assert [line["type"] for line in heard(walker.page)].count("resize") <= 3, "telling a height makes no other height"
     walker.press("Send one of each kind")
     expect(walker.root.locator("#events")).to_contain_text("closed {}")
     told = [event["type"] for event in heard(walker.page)]

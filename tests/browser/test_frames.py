@@ -12,11 +12,12 @@ import requests
 from playwright.sync_api import BrowserContext, Page, expect
 
 from onboarding.embedding import EMBED_VERSION, integrity
+from onboarding.sandbox.server import Sandbox
 from tests.browser.checks import frame_fits, told, told_done
 from tests.browser.conftest import Walk
-from tests.browser.sites import FRONT, PARTNER, STRANGER, Sites, event_lines
+from tests.browser.sites import FRONT, PARTNER, SHOP, STRANGER, Sites, event_lines
 from tests.browser.walker import COOKIES_ALLOWED, NARROW, NO_SCRIPT, Walker
-from tests.support import fresh_email
+from tests.support import Customer, Server, fresh_email
 
 pytestmark = pytest.mark.browser
 
@@ -115,6 +116,22 @@ def test_a_stranger_frames_nothing(visit: Visit, sites: Sites, what: str) -> Non
     walker = visit(sites.framing(sites.url(REFUSED[what]), STRANGER))
     walker.page.wait_for_load_state()
     assert inner(walker).url.startswith("chrome-error://")
+
+
+def test_a_flow_is_framed_by_the_partner_it_began_at_and_by_no_other(
+    visit: Visit, sites: Sites, secured: Server, sandbox: Sandbox
+) -> None:
+    customer = Customer(secured, sandbox, headers={"X-Forwarded-Proto": "https", "X-Forwarded-For": "127.0.0.1"})
+    reference = customer.identify("/p/wild/").reference
+    address = sites.url(urlsplit(customer.flow_url).path)
+    for step in ("password", "problem"):
+        visit(sites.framing(address, SHOP)).at(step)
+        for other in (PARTNER, STRANGER):
+            walker = visit(sites.framing(address, other))
+            walker.page.wait_for_load_state()
+            assert inner(walker).url.startswith("chrome-error://")
+        expired = f"Flow.objects.filter(reference={reference!r}).update(expires_at='2020-01-01T00:00Z')"
+        secured.manage("shell", "-c", f"from onboarding.models import Flow; {expired}")
 
 
 @pytest.mark.parametrize("to", ["/p/default/", "/p/nobody/"])
@@ -233,7 +250,8 @@ def test_the_way_back_in_the_frame_and_a_reload_lead_to_the_step_and_events_begi
     assert [event["seq"] for event in again] == list(range(1, len(again) + 1))
     assert again[1]["payload"] == {"step": "verify", "level": ""}
     walker.page.evaluate("history.back()")  # of the frame: the partner's page stays
-    walker.page.wait_for_timeout(1000)
+    walker.at("identify")
+    walker.page.evaluate("history.forward()")
     walker.at("verify").verify().at("level")
     walker.page.goto(sites.url("/attack", STRANGER))
     walker.page.go_back()
@@ -259,7 +277,7 @@ _SHIFTS = """() => new Promise((done) => {
   setTimeout(() => done(sum), 300);
 })"""
 # Kept free until the script has arrived, as docs/embedding.md has it.
-ROOM = "[data-onboarding] { min-height: 1120px }"
+ROOM = '[data-onboarding=""] { min-height: 1120px }'
 STYLES = {
     "as it comes": "",
     "as high as the window": "html, body { height: 100vh; margin: 0 } div { height: 100vh }",
@@ -348,6 +366,8 @@ def test_the_new_window_of_a_sandbox_works_or_says_how_to_get_on(visit: Visit, s
         walker.page = walker.root = opened.value
         if not escape:
             assert walker.page.url.startswith("chrome-error://")
+            walker.page.close()
+            walker.page = walker.root = walker.watch.context.new_page()
             walker.page.goto(address)
         walker.register(email=fresh_email()).at("level")
         assert walker.entry()["body"]["utmCampaign"] == UTM["utm_campaign"]

@@ -35,6 +35,8 @@ class Framed(Customer):
             assert "X-Frame-Options" not in response.headers
             (ancestors,) = re.findall(r"frame-ancestors ([^;]*)", response.headers["Content-Security-Policy"])
             found.append((response.status_code, ancestors))
+        if self.shown.status == 413:  # what nobody read is still on that line
+            self.session = requests.Session()
         return found
 
     def allows(self, *statuses: int, ancestors: str = ORIGINS) -> None:
@@ -123,11 +125,10 @@ def test_limits_and_an_upstream_that_is_away_are_the_partners_too(customer: Fram
     customer.allows(503)
     customer.identify("/p/acme/")
     customer.password()
-    wrong = "000001" if customer.code() != "000001" else "000002"
-    while customer.post(customer.flow_url + "verify/", {"code": wrong}).status == 422:
-        customer.allows(422)
-    customer.allows(customer.shown.status)
-    assert customer.shown.step == "problem"
+    codes = [f"{n:06}" for n in range(6) if f"{n:06}" != customer.code()][:5]
+    for code, status in zip([*codes, customer.code()], (422, 422, 422, 422, 422, 429), strict=True):
+        customer.post(customer.flow_url + "verify/", {"code": code})
+        customer.allows(status)
     customer.register(path="/p/acme/", email=fresh_email("exists"))
     assert customer.shown.problem == "exists"
     customer.allows(303, 200)

@@ -21,7 +21,7 @@ from django.views.decorators.csrf import csrf_exempt
 
 from onboarding import embedding, i18n, pages, partners, services
 from onboarding.domain.flow import Step
-from onboarding.domain.partner import DEFAULT, Partner
+from onboarding.domain.partner import DEFAULT
 from onboarding.forms import VerifyForm
 from onboarding.landing import from_field
 from onboarding.models import Flow, release_connection
@@ -61,7 +61,7 @@ def _refusal(request: HttpRequest, kwargs: Mapping[str, Any]) -> HttpResponse | 
     known: dict[str, Any] = {"flow": flow, "handle": kwargs["handle"]} if flow else {}
     if flow is not None or "handle" not in kwargs:  # an unknown handle's page is nobody's
         slug = flow.partner if flow else kwargs.get("slug", DEFAULT)
-        known["partner"] = partners.find_partner(slug) or Partner(slug)
+        known["partner"] = partners.partner_of(slug)
     pages.set_page(request, **known)
     if request.method not in ("GET", "HEAD", "POST"):
         response = pages.problem(request, "not-allowed", 405)
@@ -123,7 +123,7 @@ def with_flow(view: View, *, expired_too: bool = False) -> View:
         flow = services.find_flow(handle)
         if flow is None:
             return left_flow(request, handle)
-        partner = partners.find_partner(flow.partner) or Partner(flow.partner)
+        partner = partners.partner_of(flow.partner)
         came, handle = handle, services.home_of(flow, handle)
         pages.set_page(request, flow=flow, handle=handle, partner=partner)
         if came != handle and request.method != "POST":
@@ -160,7 +160,7 @@ def left_flow(request: HttpRequest, handle: str) -> HttpResponse:
     flow = services.find_left_flow(handle)
     if flow is None:
         return pages.problem(request, "not-found", 404)
-    partner = partners.find_partner(flow.partner) or Partner(flow.partner)
+    partner = partners.partner_of(flow.partner)
     pages.set_page(request, partner=partner, landing=pages.landing_of(flow))
     if services.is_expired(flow, timezone.now()):
         return pages.problem(request, "expired", 410)

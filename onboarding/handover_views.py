@@ -17,7 +17,6 @@ from django.utils import timezone
 
 from onboarding import embedding, handover_services, pages, partners, services
 from onboarding.domain.flow import Step
-from onboarding.domain.partner import Partner
 from onboarding.guards import View, customer_page, see_other
 from onboarding.handover_services import LinkOver, LinkState
 from onboarding.models import Flow, release_connection
@@ -100,7 +99,7 @@ def link(request: HttpRequest, secret: str) -> HttpResponse:
         flow = handover_services.find_link(secret)
         if flow is None:
             return pages.problem(request, "not-found", 404)
-        partner = partners.find_partner(flow.partner) or Partner(flow.partner)
+        partner = partners.partner_of(flow.partner)
         pages.set_page(request, partner=partner, landing=pages.landing_of(flow))
         if services.is_expired(flow, timezone.now()):
             return pages.problem(request, "expired", 410)

@@ -31,10 +31,8 @@ def reached(flow: Flow, kind: MilestoneKind, now: datetime, detail: str = "") ->
         )
     else:
         Milestone.objects.bulk_create([milestone], ignore_conflicts=True)
-    if kind in _TOLD:
-        partner = partners.find_partner(flow.partner)
-        if partner is not None and partner.webhook:
-            _tell(flow, kind, now, detail[:200])
+    if kind in _TOLD and partners.partner_of(flow.partner).webhook:
+        _tell(flow, kind, now, detail[:200])
 
 
 def end(flow: Flow, outcome: Outcome, now: datetime) -> None:

@@ -36,3 +36,8 @@ def find_partner(slug: str, *, clock: Callable[[], float] = time.monotonic) -> P
             _cache.clear()
         _cache[slug] = (now, found)
     return found
+
+
+def partner_of(slug: str) -> Partner:
+    """The partner of a page or flow; one that is not there, or no longer active, may frame nothing."""
+    return find_partner(slug) or Partner(slug)

@@ -295,8 +295,7 @@ def levels_left(flow: Flow) -> int:
 
 def _way_on(flow: Flow) -> str:
     """The partner's address, else the settings'."""
-    partner = partners.find_partner(flow.partner)
-    return (partner.continue_url if partner else "") or str(settings.CONTINUE_URL)
+    return partners.partner_of(flow.partner).continue_url or str(settings.CONTINUE_URL)
 
 
 def may_go_on(flow: Flow) -> bool:

@@ -187,9 +187,7 @@ def _group(flow: Flow) -> CustomerGroup:
     """The partner's customer group and trade types, each else that of the country."""
     groups = settings.CUSTOMER_GROUPS
     found = CustomerGroup.model_validate(groups.get(flow.identity.country) or groups.get("*") or {})
-    partner = partners.find_partner(flow.partner)
-    if partner is None:
-        return found
+    partner = partners.partner_of(flow.partner)
     return CustomerGroup.model_validate(
         {
             "customer_group_id": partner.customer_group or found.customer_group_id,

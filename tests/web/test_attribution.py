@@ -28,10 +28,12 @@ SENT = {
     "utmSource": UTM["utm_source"], "utmMedium": UTM["utm_medium"], "utmCampaign": UTM["utm_campaign"],
     "utmContent": UTM["utm_content"], "utmTerm": UTM["utm_term"],
 }  # fmt: skip
-PARTNERS = (
-    "from onboarding.models import Partner\n"
-    "Partner.objects.get_or_create(slug='acme', name='Acme', origins='https://acme.example')"
-)
+
+
+def add_partner(server: Server, slug: str) -> None:
+    values = {"name": "Acme", "origins": "https://acme.example"}
+    code = f"from onboarding.models import Partner; Partner.objects.get_or_create(slug={slug!r}, defaults={values})"
+    server.manage("shell", "-c", code)
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +42,7 @@ def marketed(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iter
     database = f"sqlite:///{tmp_path_factory.mktemp('marketed') / 'onboarding.sqlite3'}"
     options = {"PASSWORD_STEP": "off", "EMBED_ORIGINS": "https://partner.example", "UPSTREAM_READ_TIMEOUT": "2.5"}
     with running(sandbox, database, **options) as server:
-        server.manage("shell", "-c", PARTNERS)
+        add_partner(server, "acme")
         yield server
 
 
@@ -330,10 +332,10 @@ def test_who_has_the_data_deleted_and_starts_again_comes_by_the_same_visit(visit
 def test_a_partners_values_reach_every_kind_of_registration(
     server: Server, sandbox: Sandbox, channel: str, account_type: str, password: str
 ) -> None:
-    server.manage("shell", "-c", PARTNERS)
+    add_partner(server, "campaigns")  # a name that nobody has asked this server for before
     customer = Customer(server, sandbox)
     name = fresh_email() if channel == "email" else fresh_phone()
-    customer.register(path="/p/acme/", password=password, account_type=account_type, query=UTM, **{channel: name})
+    customer.register(path="/p/campaigns/", password=password, account_type=account_type, query=UTM, **{channel: name})
     assert told(customer) == SENT
 
 

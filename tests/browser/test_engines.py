@@ -29,7 +29,7 @@ WORLDS = {
 }
 
 
-@pytest.fixture(params=WORLDS)
+@pytest.fixture(params=WORLDS, scope="module")
 def world(request: pytest.FixtureRequest, sites: Sites, secured: Server) -> Any:
     engine, options, told = WORLDS[request.param]
     lacking = [package for package, there in engine_packages(engine).items() if not there]

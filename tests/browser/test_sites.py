@@ -113,3 +113,19 @@ def test_a_customer_registers_and_fills_the_level_in_a_frame_of_another_site(
         told_in_order(events, walker)
         kept(walker.page, throws=TOLD[mode][4]["caches"] == "throws", host=FRONT)
     walker.watch.is_clean()
+
+
+def test_whoever_writes_anything_down_is_seen(walk: Walk, worlds: Worlds, sites: Sites, secured: Server) -> None:
+    """The control of the clean console above."""
+    walker = walk(context=worlds(COOKIES_ALLOWED), url=sites.origin(PARTNER)).open("/")
+    writes = {
+        "Storage.setItem": "sessionStorage.setItem('a', '1')",
+        "IDBFactory.open": "indexedDB.open('a')",
+        "CacheStorage.open": "caches.open('a')",
+        "cookie": "document.cookie = 'a'",
+    }
+    for name, script in writes.items():
+        with walker.page.expect_console_message(lambda message, name=name: message.text == f"written: {name} a"):
+            walker.page.evaluate(f"() => {{ {script} }}")
+    walker.page.evaluate("() => { sessionStorage.clear(); indexedDB.deleteDatabase('a'); caches.delete('a') }")
+    walker.watch.context.clear_cookies()

@@ -70,9 +70,10 @@ document.addEventListener("securitypolicyviolation", (event) =>
   console.error(`content policy: ${event.effectiveDirective} ${event.blockedURI}`));
 """
 
-# Whoever writes anything down is named, even when nothing of it is left. A control page means to, and says so.
-_TELL_WRITES = """
-if (!location.pathname.startsWith("/control/")) {
+# Whoever writes anything down is named, even when nothing of it is left. A control page means to, and says so; Django's
+# console keeps the operator's choice of colours.
+_TELL_WRITES = r"""
+if (!/^\/(control|admin)\//.test(location.pathname)) {
   const kinds = [["Storage", "setItem"], ["IDBFactory", "open"], ["CacheStorage", "open"]];
   for (const [kind, name] of kinds) {
     const {prototype} = window[kind] || {prototype: {}};

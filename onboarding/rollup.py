@@ -49,7 +49,7 @@ class Round:
 
 
 def run(*, now: datetime, seconds: float | None = None) -> Round:
-    """Counts every day that has changed since the last complete run, the newest first; for `seconds` at most."""
+    """Counts every day that has changed since the last complete run, the newest first; begins none after `seconds`."""
     row, _made = FunnelRound.objects.get_or_create(pk=1)
     days = sorted(_changed_days(row.counted_at, now), reverse=True)
     deadline = None if seconds is None else time.monotonic() + seconds
@@ -129,13 +129,16 @@ def _flows(day: date) -> Iterator[tuple[dict[str, Any], list[tuple[str, str, dat
 
 
 def _properties(flow: dict[str, Any], partner: str, kept: _Kept) -> Iterator[tuple[str, str]]:
-    """Each dimension, and the flow's value in it."""
+    """Each dimension, and the flow's value in it.
+
+    A partner whose first flow of the day began after `_kept` looked has no values yet; the next round finds them.
+    """
     yield Dimension.ALL, ""
     for column in COLUMNS:
         yield column, flow[column]
     for key in UTM_KEYS:
         value = flow["values"].get(key, "")
-        yield key, value if not value or value in kept[partner, key] else OTHER
+        yield key, value if not value or value in kept.get((partner, key), ()) else OTHER
 
 
 def _refusals(events: Iterable[tuple[str, str, datetime]], *, over: bool) -> Iterator[tuple[str, str]]:
@@ -151,9 +154,7 @@ def _refusals(events: Iterable[tuple[str, str, datetime]], *, over: bool) -> Ite
 def _kept(day: date) -> _Kept:
     """The most frequent values of each parameter, for everybody together and for each partner."""
     kept: _Kept = {}
-    partners = Flow.objects.filter(_begun_on(day)).order_by().values_list("partner", flat=True).distinct()
     for key in UTM_KEYS:
-        kept |= {(partner, key): frozenset[str]() for partner in partners}
         kept[EVERYBODY, key] = frozenset(value for (value,) in islice(_most_frequent(day, key), KEPT))
         for partner, group in groupby(_most_frequent(day, key, "partner"), key=itemgetter(0)):
             kept[partner, key] = frozenset(value for _partner, value in islice(group, KEPT))

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from random import Random
@@ -424,6 +425,35 @@ def test_two_processes_that_count_at_once_count_right(small: str) -> None:
     total = sum(flows.by(flows.flows, lambda _flow: "").values(), Counter())
     groups = as_counts(page(group="utm_source")["Flows by group and stage"])
     assert groups.pop("*sum") == labelled(total) == sum(groups.values(), Counter())
+    assert counts() == from_scratch(AFTER)
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("small", ["postgres"], indirect=True)  # SQLite lets nobody write meanwhile
+def test_a_partner_whose_first_flow_begins_while_its_day_is_counted_is_counted(small: str) -> None:
+    last = Flow.objects.latest("pk")
+    kinds = list(last.milestones.values_list("kind", "detail", "at"))
+    last.delete()
+    last.pk, last.partner, last.attribution = None, "new-here", {"utm_source": "letter"}
+
+    def arrive() -> None:
+        last.save(force_insert=True)
+        Milestone.objects.bulk_create(Milestone(flow=last, kind=k, detail=d, at=at) for k, d, at in kinds)
+        connection.close()
+
+    def before_the_flows_are_read(execute: Any, sql: str, *args: Any) -> Any:
+        if last.pk is None and 'FROM "onboarding_milestone"' in sql:
+            with ThreadPoolExecutor() as pool:  # a connection of its own
+                pool.submit(arrive).result()
+        return execute(sql, *args)
+
+    FunnelRound.objects.create(pk=1)
+    day = last.created_at.date()
+    with connection.execute_wrapper(before_the_flows_are_read):
+        rollup.count_day(day, now=AFTER)
+    assert last.pk is not None
+    assert report(Filters(day, day, "new-here")).stages[0].flows == 1
+    rollup.run(now=AFTER)
     assert counts() == from_scratch(AFTER)
 
 

@@ -82,11 +82,13 @@ class ExactFilter(admin.SimpleListFilter):
     def names(self) -> list[str]:
         raise NotImplementedError
 
+    def stored(self, name: str) -> str:
+        """What the column holds for this choice."""
+        return name
+
     def queryset(self, request: HttpRequest, queryset: QuerySet[Flow]) -> QuerySet[Flow]:
-        value = self.value()
-        if value is None:
-            return queryset
-        return queryset.filter(**{str(self.parameter_name): "" if value == _OPEN else value})
+        name = self.value()
+        return queryset if name is None else queryset.filter(**{str(self.parameter_name): self.stored(name)})
 
 
 class OutcomeFilter(ExactFilter):
@@ -95,6 +97,9 @@ class OutcomeFilter(ExactFilter):
 
     def names(self) -> list[str]:
         return [outcome.value or _OPEN for outcome in Outcome]
+
+    def stored(self, name: str) -> str:
+        return "" if name == _OPEN else name
 
 
 class PartnerFilter(ExactFilter):

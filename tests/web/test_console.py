@@ -77,6 +77,13 @@ def test_flows_are_found_by_customer_number_partner_campaign_and_outcome(console
     assert found(console, FLOWS, outcome="open") == ids(outcome="")
 
 
+def test_a_partner_may_be_called_what_we_call_a_flow_without_outcome(console: Client) -> None:
+    flow = Flow.objects.filter(partner="acme").order_by("pk")[0]
+    Flow.objects.filter(pk=flow.pk).update(partner="open")
+    assert found(console, FLOWS, partner="open") == {flow.pk}
+    Flow.objects.filter(pk=flow.pk).update(partner="acme")
+
+
 @pytest.mark.parametrize("search", ["%", "_", "'", '"', "\\", "spri", "' OR 1=1 --", "%00%00", "“", "x" * 5000])
 def test_nothing_is_found_by_a_part_or_a_pattern(console: Client, search: str) -> None:
     assert found(console, FLOWS, q=search) == set()

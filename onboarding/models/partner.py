@@ -88,7 +88,7 @@ class Partner(models.Model):
             wrong["trade_types"] = f"{where}: {exc.errors()[0]['msg']}".lstrip(": ")
         for name in ("continue_url", "sign_in_url", "webhook_url"):
             if not is_web_address(getattr(self, name)):
-                wrong[name] = "An address that begins with https:// is needed."
+                wrong[name] = "An address is needed that begins with https:// and holds no name and password."
         if wrong:
             raise ValidationError(wrong)
 
@@ -115,7 +115,10 @@ def _hints(text: str) -> list[str]:
 
 
 def is_web_address(text: str) -> bool:
-    """Whether this is empty, or an https address; plain http on loopback only, for trying things out."""
+    """Whether this is empty, or an https address; plain http on loopback only, for trying things out.
+
+    Without a name and password before the host: nothing here sends them, and pages and the history would show them.
+    """
     if not text:
         return True
     try:
@@ -124,7 +127,7 @@ def is_web_address(text: str) -> bool:
         _port = parts.port
     except ValueError:
         return False
-    if not host or any(ch.isspace() or ord(ch) < 32 for ch in text):
+    if not host or "@" in parts.netloc or any(ch.isspace() or ord(ch) < 32 for ch in text):
         return False
     local = host in ("localhost", "127.0.0.1", "::1") or host.endswith(".localhost")
     return parts.scheme == "https" or (parts.scheme == "http" and local)

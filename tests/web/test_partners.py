@@ -96,6 +96,7 @@ def test_a_star_stands_for_subdomains_only() -> None:
         ("continue_url", "http://trading.example/", "https://"),
         ("sign_in_url", "//trading.example", "https://"),
         ("webhook_url", "ftp://partner.example/", "https://"),
+        ("webhook_url", "https://user:secret@partner.example/", "no name and password"),
         ("language", "xx", "xx"),
         ("channel", "fax", "fax"),
         ("customer_group", "-1", "0"),

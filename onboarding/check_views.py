@@ -36,12 +36,19 @@ def check(request: HttpRequest, slug: str) -> HttpResponse:
     if partner is None:
         return pages.problem(request, "not-found", 404)
     pages.set_page(request, partner=partner)
+    with translation.override("en"):
+        return HttpResponse(render_to_string("check.html", _values(request, partner), request))
+
+
+def _values(request: HttpRequest, partner: Partner) -> dict[str, Any]:
+    """All that the template shows."""
     script = embedding.embed_script(embedding.EMBED_VERSION) or b""
-    values = {
+    asked = request.GET.get("page", "")[:500].strip()
+    return {
         "partner": partner,
         "home": settings.PUBLIC_URL,
-        "asked": request.GET.get("page", "")[:500],
-        "verdict": _verdict(partner, request.GET.get("page", "")[:500].strip()),
+        "asked": asked,
+        "verdict": _verdict(partner, asked),
         "dest": request.headers.get("Sec-Fetch-Dest", ""),
         "referrer": _origin_and_rest(request.headers.get("Referer", "")),
         "found": _found(request),
@@ -50,8 +57,6 @@ def check(request: HttpRequest, slug: str) -> HttpResponse:
         "integrity": embedding.integrity(script),
         "csp": embedding.frame_ancestors(partner.origins),
     }
-    with translation.override("en"):
-        return HttpResponse(render_to_string("check.html", values, request))
 
 
 def _verdict(partner: Partner, address: str) -> tuple[bool, str] | None:

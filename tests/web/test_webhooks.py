@@ -31,6 +31,7 @@ from cryptography.x509.oid import NameOID
 
 from onboarding import webhook_transport, webhooks
 from onboarding.sandbox.server import Sandbox
+from onboarding.upstream.transport import default_tls
 from tests.support import ROOT, Customer, Server, free_port, fresh_email, running
 
 KEY = "whsec_a-key-that-only-this-test-and-the-sender-know"
@@ -671,7 +672,8 @@ def test_a_name_is_looked_up_once_and_kept_for_tls_and_host(monkeypatch: pytest.
     names: list[str | None] = []
     accepts.sni_callback = lambda _socket, name, _context: names.append(name)  # type: ignore[assignment]
     receiver = Receiver(accepts)
-    monkeypatch.setattr(webhook_transport, "default_tls", lambda: ssl.create_default_context(cafile=str(file)))
+    monkeypatch.setenv("SSL_CERT_FILE", str(file))
+    default_tls.cache_clear()
     look_up, asked = socket.getaddrinfo, []
 
     def fake(name: str, port: int, *args: Any, **options: Any) -> Any:
@@ -695,6 +697,7 @@ def test_a_name_is_looked_up_once_and_kept_for_tls_and_host(monkeypatch: pytest.
         assert len(receiver.got) == 1
     finally:
         receiver.close()
+        default_tls.cache_clear()  # nobody else trusts this certificate
 
 
 def test_the_command_speaks_tls(outbox: Server, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('partner', models.CharField(max_length=60)),
                 ('event', models.CharField(max_length=36, unique=True)),
-                ('kind', models.CharField(choices=[('identified', 'Identified'), ('code_sent', 'Code Sent'), ('verified', 'Verified'), ('registered', 'Registered'), ('submitted', 'Submitted'), ('done', 'Done'), ('refused', 'Refused')], max_length=12)),
+                ('kind', models.CharField(max_length=12)),
                 ('body', models.TextField()),
                 ('made_at', models.DateTimeField()),
                 ('next_at', models.DateTimeField(db_index=True, null=True)),

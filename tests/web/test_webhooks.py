@@ -505,6 +505,7 @@ result.append(Partner.objects.get().webhook_keys)
 assert "is on its way" in post(LIST, action="send_test_event", _selected_action=pk)
 row = Delivery.objects.get()
 assert row.event in get(ROWS) and row.event in get(f"{{ROWS}}{{row.pk}}/change/")
+assert '<td class="field-kind">test</td>' in get(ROWS)
 assert row.event in get(ROWS + "?state=waiting") and row.event not in get(ROWS + "?state=taken")
 from django.contrib.admin.models import LogEntry
 assert not shown(str(list(LogEntry.objects.values())))

@@ -12,6 +12,7 @@ from django.utils import timezone
 from onboarding.domain import flow as flow_rules
 from onboarding.domain.flow import Outcome, Progress
 from onboarding.models import Flow, Submission, SubmissionKind
+from onboarding.review_services import look_at_review
 from onboarding.sealing import SealBroken
 from onboarding.services import ensure_token
 from onboarding.submissions import Clock, lease, locked, new_key, perform
@@ -59,6 +60,26 @@ def pending_submissions() -> list[Submission]:
     return list(found.order_by("sent_at"))
 
 
+def reviews_due(*, now: datetime) -> list[int]:
+    """Flows in review that are to be looked at: who has left the page is told about all the same (milestones)."""
+    due = Flow.objects.filter(look_at__lte=now, outcome=Outcome.IN_REVIEW, purged_at=None)
+    return list(due.order_by("look_at").values_list("pk", flat=True))
+
+
+def look_after_review(pk: int, *, now: datetime) -> None:
+    """One question about how a flow's checks stand, unless another process asks it."""
+    row = Flow.objects.defer("personal").get(pk=pk)
+    mine = Flow.objects.filter(pk=pk, look_at=row.look_at, look_at__lte=now)
+    if not mine.update(look_at=now + flow_rules.pause_before_look(now - row.touched_at)):
+        return
+    try:
+        look_at_review(flow=Flow.objects.get(pk=pk), now=now, attended=False)
+    except SealBroken:
+        log.error("the review of reference %s cannot be looked at: its key is lost", row.reference)
+    except Flow.DoesNotExist:  # its data was deleted meanwhile
+        return
+
+
 def delete_data(*, flow: Flow, now: datetime) -> bool:
     """Deletes the customer's data now; False while an outcome is open: it is then deleted once that is known."""
     with locked(flow) as row:
@@ -95,7 +116,7 @@ def _wipe(row: Flow, now: datetime) -> None:
     row.handle_digest = f"purged-{row.pk}"
     row.next_handle_digest = row.previous_handle_digest = None
     row.landing_digest = f"purged-{row.pk}"
-    row.link_digest = row.link_until = row.link_used_at = row.second_digest = None
+    row.link_digest = row.link_until = row.link_used_at = row.second_digest = row.look_at = None
     row.delete_asked = False
     row.purged_at = now
     row.outcome = row.outcome or Outcome.DELETED

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import json
 import uuid
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from onboarding import partners
 from onboarding.domain import attribution
-from onboarding.domain.flow import Outcome
+from onboarding.domain.flow import Outcome, pause_before_look
 from onboarding.models import Delivery, Flow, Milestone, MilestoneKind
 
 _EVENTS = uuid.UUID("6f0e1a52-61a2-4d0c-9d5c-0a4a7c1f5b7e")  # made for the names of our events, once and for all
@@ -38,6 +38,7 @@ def reached(flow: Flow, kind: MilestoneKind, now: datetime, detail: str = "") ->
 def end(flow: Flow, outcome: Outcome, now: datetime) -> None:
     """The flow has this good outcome from now on; does not save it."""
     flow.outcome = outcome
+    flow.look_at = now + pause_before_look(timedelta()) if outcome is Outcome.IN_REVIEW else None
     reached(flow, MilestoneKind.DONE, now, outcome)
 
 

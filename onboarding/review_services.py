@@ -141,11 +141,12 @@ def _translate_levels(flow: Flow, now: datetime) -> None:
 # -- How the checks stand ----------------------------------------------------------------------------------------------
 
 
-def look_at_review(*, flow: Flow, now: datetime) -> Flow:
+def look_at_review(*, flow: Flow, now: datetime, attended: bool = True) -> Flow:
     """Asks how the checks stand, at most every REVIEW_PAUSE; gives the flow as it then is.
 
     Passed: the flow is at its end, and what was only kept for mending is dropped. Rejected: what was rejected is open
     again, with the reason and what was entered. Neither, and the upstream has further levels open: they come next.
+    Not `attended`: nobody is at the flow, so nothing is opened again; that would keep personal data for longer.
     """
     if flow.outcome != Outcome.IN_REVIEW or not flow.personal.get("token") or not flow.levels:
         return flow
@@ -156,7 +157,7 @@ def look_at_review(*, flow: Flow, now: datetime) -> Flow:
         row.save()
     try:
         found = _check(row)
-        asked = found.status in (ReviewStatus.REJECTED, ReviewStatus.OPEN)
+        asked = attended and found.status in (ReviewStatus.REJECTED, ReviewStatus.OPEN)
         statuses = _statuses(row) if asked else ()
     except SessionEnded:
         renew_token(row, row.personal.get("token", ""))
@@ -165,7 +166,7 @@ def look_at_review(*, flow: Flow, now: datetime) -> Flow:
         log.info("the review of reference %s cannot be looked at: %s", flow.reference, exc)
         return row
     with locked(flow) as row:
-        if row.outcome == Outcome.IN_REVIEW:
+        if row.outcome == Outcome.IN_REVIEW and (attended or found.status is ReviewStatus.PASSED):
             _take_over(row, found, statuses, now)
             row.save()
     return row

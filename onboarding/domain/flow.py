@@ -223,6 +223,14 @@ def may_hand_over(step: Step, outcome: Outcome) -> bool:
     return step in (Step.PATH, Step.LEVEL, Step.STATUS) or (step is Step.DONE and outcome is Outcome.IN_REVIEW)
 
 
+def pause_before_look(waited: timedelta) -> timedelta:
+    """Until `settle` asks again how the checks stand, that long after the customer's last answer: ever less often.
+
+    Some forty questions in two days, however the customer's own page asks in between.
+    """
+    return max(timedelta(minutes=1), waited / 4)
+
+
 def expires_at(*, created: datetime, touched: datetime, idle: timedelta, longest: timedelta) -> datetime:
     """When a flow expires: after `idle` without a POST, and `longest` after its start in any case."""
     return min(touched + idle, created + longest)

@@ -77,6 +77,7 @@ class Flow(models.Model):
     touched_at = models.DateTimeField()
     expires_at = models.DateTimeField(db_index=True)
     registered_at = models.DateTimeField(null=True)
+    look_at = models.DateTimeField(null=True, db_index=True)  # when `settle` asks next how the checks stand
     purge_at = models.DateTimeField(db_index=True)
     delete_asked = models.BooleanField(default=False)
     purged_at = models.DateTimeField(null=True)

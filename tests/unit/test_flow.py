@@ -17,6 +17,7 @@ from onboarding.domain.flow import (
     current,
     expires_at,
     open_levels,
+    pause_before_look,
 )
 from onboarding.domain.levels import Element, Kind, Level, Path
 
@@ -87,3 +88,13 @@ def test_a_flow_expires_when_idle_and_at_its_longest_in_any_case() -> None:
 @pytest.mark.parametrize(("sends", "seconds"), [(0, 30), (1, 30), (2, 60), (3, 120), (9, 120)])
 def test_each_further_code_waits_longer(sends: int, seconds: int) -> None:
     assert cooldown(sends).total_seconds() == seconds
+
+
+def test_a_review_is_asked_about_ever_less_often_and_some_forty_times_in_two_days() -> None:
+    waited, pauses = timedelta(), []
+    while waited < timedelta(days=2):
+        pauses.append(pause_before_look(waited))
+        waited += pauses[-1]
+    assert pauses == sorted(pauses)
+    assert 30 <= len(pauses) <= 45
+    assert pauses[0] == timedelta(minutes=1)

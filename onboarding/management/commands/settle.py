@@ -1,4 +1,6 @@
-"""`manage.py settle`: asks the upstream again, with the same keys, about submissions whose outcome is unknown."""
+"""`manage.py settle`: asks the upstream again, with the same keys, about submissions whose outcome is unknown, and how
+the checks of those stand who have left the page.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +11,13 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 from django.db import close_old_connections
+from django.utils import timezone
 
 from onboarding import housekeeping
 
 log = logging.getLogger("onboarding.settle")
+
+REVIEWS_SECONDS = 10.0  # of a round
 
 
 class Command(BaseCommand):
@@ -45,4 +50,16 @@ class Command(BaseCommand):
                 left += 1
         if submissions or not quiet:
             self.stdout.write(f"{len(submissions) - left} settled, {left} still unknown")
+        self.look_after_reviews()
         return left
+
+    def look_after_reviews(self) -> None:
+        """As far as REVIEWS_SECONDS go: a platform that hangs must not hold up the unknown outcomes."""
+        end = time.monotonic() + REVIEWS_SECONDS
+        for pk in housekeeping.reviews_due(now=timezone.now()):
+            try:
+                housekeeping.look_after_review(pk, now=timezone.now())
+            except Exception:  # likewise the outermost handler
+                log.exception("a review is not looked at")
+            if time.monotonic() > end:
+                return

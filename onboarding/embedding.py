@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import re
 from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
@@ -98,14 +97,17 @@ def own_origins(request: HttpRequest) -> tuple[str, str]:
 EMBED_VERSION = "1.0.0"
 
 
-@cache
 def embed_script(version: str) -> bytes | None:
     """The script of this version; None when it never was released."""
-    if not re.fullmatch(r"\d{1,3}\.\d{1,3}\.\d{1,3}", version):
-        return None
-    name = "embed.js" if version == EMBED_VERSION else f"embed-{version}.js"
-    path = Path(settings.BASE_DIR) / "static" / "js" / name
-    return path.read_bytes() if path.is_file() else None
+    return embed_scripts().get(version)
+
+
+@cache
+def embed_scripts() -> dict[str, bytes]:
+    """Every released version. What is asked for is anybody's text, so nothing is kept by it."""
+    folder = Path(settings.BASE_DIR) / "static" / "js"
+    earlier = {path.stem.removeprefix("embed-"): path.read_bytes() for path in folder.glob("embed-*.js")}
+    return {**earlier, EMBED_VERSION: (folder / "embed.js").read_bytes()}
 
 
 def integrity(script: bytes) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import django_htmx
@@ -86,6 +87,15 @@ def test_a_released_partner_script_stays_as_it_is() -> None:
     assert embedding.EMBED_VERSION == list(RELEASED)[-1]
     found = {version: embedding.embed_script(version) or b"" for version in RELEASED}
     assert {version: embedding.integrity(script) for version, script in found.items()} == RELEASED
+
+
+def test_asking_for_versions_that_never_were_fills_no_memory() -> None:
+    embedding.embed_script("1.0.0")
+    kept = sys.getsizeof(embedding.embed_scripts())
+    for version in ("9.9.9", "../embed", "..%2fembed", "embed", "", "\u0661.0.0", "1.0.0\n", "x" * 60_000):
+        assert embedding.embed_script(version) is None
+    assert embedding.embed_scripts.cache_info().currsize == 1
+    assert sys.getsizeof(embedding.embed_scripts()) == kept and list(embedding.embed_scripts()) == list(RELEASED)
 
 
 def test_scripts_of_ours_evaluate_nothing_style_nothing_inline_and_keep_nothing() -> None:

@@ -6,7 +6,7 @@ unless it must, so that one sealed under a lost SECRET_KEY is a message and not 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.contrib import admin, messages
 from django.db.models import QuerySet
@@ -14,14 +14,9 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from onboarding import webhooks
-from onboarding.console import ReadOnly
+from onboarding.console import OwnFilters, ReadOnly
 from onboarding.models import Delivery, Partner
 from onboarding.sealing import SealBroken
-
-if TYPE_CHECKING:
-    _ModelAdmin = admin.ModelAdmin[Any]
-else:  # Django's classes cannot be subscripted at run time
-    _ModelAdmin = admin.ModelAdmin
 
 _STATES = {"waiting": "waiting", "taken": "taken", "given": "given up"}
 
@@ -33,7 +28,7 @@ def state_of(row: Delivery) -> str:
     return _STATES["taken" if row.taken_at else "given"]
 
 
-class WebhookActions(_ModelAdmin):
+class WebhookActions(OwnFilters):
     """For PartnerAdmin, before its other bases."""
 
     actions = ("make_webhook_key", "send_test_event")

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
+from urllib.parse import unquote
 
 UTM_KEYS = ("utm_source", "utm_medium", "utm_campaign", "utm_content", "utm_term", "utm_id")
 # Identifiers of single clicks, by which an advertiser can tell persons apart: taken only where the operator says so.
@@ -110,10 +111,10 @@ def _is_half_flag(ch: str) -> bool:
 def personal(key: str, value: str) -> Dropped | None:
     """What kind of personal datum a visible value looks like, if any.
 
-    An e-mail address counts wherever it stands, also encoded once more than usual; a phone number wherever it says so
-    itself (`+44 …`), else only as the whole value: campaigns have numbers and dates, and losing those costs more.
+    An e-mail address counts wherever it stands; a phone number wherever it says so itself (`+44 …`), else only as the
+    whole value: campaigns have numbers and dates, and losing those costs more. Both also encoded more than once.
     """
-    text = unicodedata.normalize("NFKC", value)  # full-width signs and digits are signs and digits
+    text = unicodedata.normalize("NFKC", _decoded(value))  # full-width signs and digits are signs and digits
     if _EMAIL.search(text):
         return Dropped.EMAIL
     text = _NO_PHONE.sub("x", text)
@@ -126,6 +127,13 @@ def personal(key: str, value: str) -> Dropped | None:
     looks = _NATIONAL.fullmatch(text) or (9 <= digits <= 15 and _GROUPED.fullmatch(text))
     looks = looks or (key not in _NUMBERED and _CHINESE.fullmatch(text))
     return Dropped.PHONE if looks else None
+
+
+def _decoded(value: str) -> str:
+    """Without the encoding that a link has too much when it was made from a link; a dot of IMEs is a dot."""
+    for _layer in range(3):
+        value = unquote(value)
+    return value.replace("\u3002", ".")
 
 
 def read(query: Iterable[tuple[str, str]], *, clicks: bool = False, objects: bool = False) -> Taken:

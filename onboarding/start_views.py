@@ -30,8 +30,9 @@ def start(request: HttpRequest, slug: str = "default") -> HttpResponse:
     partner = partners.find_partner(slug)
     if partner is None:
         return pages.problem(request, "not-found", 404)
+    pages.set_page(request, partner=partner)  # so that the partner's page shows, too, why a query cannot be read
     landing = from_request(request, partner)
-    pages.set_page(request, partner=partner, landing=landing)
+    pages.set_page(request, landing=landing)
     if request.method == "POST":
         return _start_flow(request, partner, landing)
     given = {key: request.GET.get(key, "") for key in ("channel", "email")} | {"phone": request.GET.get("mobile", "")}

@@ -54,6 +54,8 @@ def test_a_whole_flow_with_everything_that_can_go_wrong_is_the_partners_alone(cu
     for path in (page, page + "check/"):
         customer.get(path)
         customer.allows(200)
+        customer.get(path + "?" + "&".join("a" * 5001))
+        customer.allows(400)
     customer.identify(page, email="nonsense")
     customer.allows(422)
     for headers in (FOREIGN, {"Origin": "null"}, {"Sec-Fetch-Site": "cross-site"}):

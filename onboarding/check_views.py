@@ -29,6 +29,9 @@ REASONS = {
 }
 
 
+LISTED = 50  # parameters shown of an address, which anybody may make as long as he likes
+
+
 @customer_page
 def check(request: HttpRequest, slug: str) -> HttpResponse:
     """Framing, permissions, referrer, UTM values and events of this very visit; the rest is found out by check.js."""
@@ -52,7 +55,7 @@ def _values(request: HttpRequest, partner: Partner) -> dict[str, Any]:
         "dest": request.headers.get("Sec-Fetch-Dest", ""),
         "referrer": _origin_and_rest(request.headers.get("Referer", "")),
         "found": _found(request),
-        "ignored": sorted({key[:40] for key in request.GET if key.lower() not in OURS | set(attribution.KEYS)}),
+        "ignored": sorted({k[:40] for k in request.GET if k.lower() not in OURS | set(attribution.KEYS)})[:LISTED],
         "version": embedding.EMBED_VERSION,
         "integrity": embedding.integrity(script),
         "csp": embedding.frame_ancestors(partner.origins),
@@ -83,7 +86,7 @@ def _origin_and_rest(referrer: str) -> tuple[str, bool]:
 
 
 def _found(request: HttpRequest) -> Iterable[tuple[str, str, str]]:
-    """(key, value taken, remark) of every marketing parameter of this address."""
+    """(key, value taken, remark) of the marketing parameters of this address, as far as they are listed."""
     rows: list[tuple[str, str, str]] = []
     seen: set[str] = set()
     objects = request.headers.get("Sec-GPC") == "1"
@@ -92,6 +95,8 @@ def _found(request: HttpRequest) -> Iterable[tuple[str, str, str]]:
         name = key.lower()
         if name not in attribution.KEYS:
             continue
+        if len(rows) == LISTED:
+            break
         taken = attribution.read([(key, value)], clicks=settings.CLICK_IDS, objects=objects)
         remark = next((REASONS[reason] for reason in taken.dropped), "")
         if name in seen:

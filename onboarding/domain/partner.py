@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+import idna
+
 DEFAULT = "default"  # the built-in partner, whose origins come from the settings
 
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
@@ -17,6 +19,8 @@ _PORT = r"(?::(?!443$)[1-9]\d{0,4})?"  # browsers leave the usual port out, so a
 _ORIGIN = re.compile(
     rf"https://{_HOST}{_PORT}|http://(?:{_HOST}\.)?localhost(?::\d{{1,5}})?|http://127\.0\.0\.1(?::\d{{1,5}})?"
 )
+_SPELT = re.compile(r"[a-z0-9_*.-]+|\[[0-9a-f:.]+\]")  # whatever it is worth; what may frame is for the patterns above
+_LONGEST_HOST = 253  # characters, as in the DNS
 _WILDCARD = re.compile(rf"https://\*\.{_LABEL}\.(?:{_LABEL}\.)*{_LABEL}{_PORT}")
 
 
@@ -45,11 +49,13 @@ def origin_of(address: str) -> str:
     except ValueError:
         return ""
     usual = {"https": 443, "http": 80}.get(parts.scheme)
-    if not host or usual is None:
+    if not host or usual is None or len(host) > _LONGEST_HOST:
         return ""
-    with suppress(UnicodeError):
-        host = host if host.isascii() else host.encode("idna").decode()
+    with suppress(idna.IDNAError):  # not Python's own codec, whose ß is ss: with browsers that is another host
+        host = host if host.isascii() else idna.encode(host, uts46=True).decode()
     host = f"[{host}]" if ":" in host else host
+    if not _SPELT.fullmatch(host):  # urlsplit takes whole sentences for hosts, and pages repeat what this gives
+        return ""
     return f"{parts.scheme}://{host}" + (f":{port}" if port and port != usual else "")
 
 

@@ -441,6 +441,21 @@ def test_one_key_a_thousand_times_is_the_first_one(visitor: Customer) -> None:
     assert row(visitor)["first"]["values"] == {"utm_source": "v0"}
 
 
+def test_the_check_page_of_an_endless_address_is_short(visitor: Customer) -> None:
+    path = "/p/acme/check/"
+    assert visitor.get(path).status == 200
+    plain = len(visitor.shown.text)
+    for query in ("utm_id=x&" * 4900, "&".join(f"a{n}" for n in range(4900)), "page=https://" + "\u00e9" * 9000):
+        answer = visitor.get(f"{path}?{query}")
+        assert (answer.status, len(answer.text) < plain + 9000) == (200, True), query[:20]
+    visitor.headers = {"Referer": "https://" + "a" * 30_000}
+    assert len(visitor.get(path).text) < plain + 9000
+    visitor.headers = {}
+    assert "call +1 555 0100" not in re.sub(
+        r' value="[^"]*"', "", visitor.get(path, page="https://call +1 555 0100").text
+    )
+
+
 def test_a_value_of_any_length_costs_little(visitor: Customer) -> None:
     visitor.get("/")
     for piece in ("a", "%CC%A3%CC%81", "@a.", "%2540", "00", "+"):

@@ -87,6 +87,24 @@ def test_a_star_stands_for_subdomains_only() -> None:
 
 
 @pytest.mark.parametrize(
+    ("address", "origin"),
+    [
+        ("https://call +1 555 0100 now/", ""),
+        ("https://a<b>.example/", ""),
+        ("https://" + "a" * 254, ""),
+        ("https://" + "\u00e9" * 60_000, ""),
+        ("https://stra\u00dfe.example/", "https://xn--strae-oqa.example"),  # strasse.example is another
+        ("https://b\u00fccher.example/", "https://xn--bcher-kva.example"),
+        ("https://\u4f8b\u5b50\u3002example/", "https://xn--fsqu00a.example"),
+        ("https://[2001:DB8::1]:8443/x", "https://[2001:db8::1]:8443"),
+        ("https://under_score.example./", "https://under_score.example."),
+    ],
+)
+def test_an_origin_is_spelt_as_browsers_spell_it_and_nothing_else_is_one(address: str, origin: str) -> None:
+    assert origin_of(address) == origin
+
+
+@pytest.mark.parametrize(
     ("name", "value", "said_there"),
     [
         ("slug", "default", "is built in"),

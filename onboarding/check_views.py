@@ -16,7 +16,7 @@ from django.utils import translation
 
 from onboarding import embedding, pages, partners
 from onboarding.domain import attribution
-from onboarding.domain.partner import Partner, is_allowed, origin_of
+from onboarding.domain.partner import Partner, is_allowed, origin_of, wrong_origins
 from onboarding.guards import customer_page
 
 OURS = frozenset(
@@ -71,7 +71,7 @@ def _verdict(partner: Partner, address: str) -> tuple[bool, str] | None:
         return False, "This is no address of a page. Copy it from the address bar: https://…"
     if is_allowed(origin, partner.origins):
         return True, f"Pages of {origin} may frame this form."
-    if urlsplit(address).scheme == "http":
+    if wrong_origins([origin]) and urlsplit(address).scheme == "http":
         return False, f"{origin} is not encrypted. The form can be framed by https pages only."
     return False, f"{origin} is not among the origins of this partner. Ask us to add it, spelt exactly like this."
 

@@ -228,3 +228,21 @@ assert origins() is None
 """
     done = console.manage("shell", "-c", code, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("page", "said_about_it"),
+    [
+        ("https://partner.example/open", "Pages of https://partner.example may frame this form."),
+        ("https://www.partner.example/open", "Ask us to add it, spelt exactly like this."),
+        ("http://partner.example/open", "The form can be framed by https pages only."),
+        ("http://localhost:3000/open", "Ask us to add it, spelt exactly like this."),
+        ("partner", "This is no address of a page."),
+    ],
+)
+def test_the_check_page_says_of_every_address_what_is_to_be_done(
+    operator: Operator, console: Server, page: str, said_about_it: str
+) -> None:
+    add(operator, "asked", origins="https://partner.example")
+    answer = requests.get(f"{console.url}/p/asked/check/", params={"page": page}, timeout=30)
+    assert said_about_it in html.unescape(answer.text)

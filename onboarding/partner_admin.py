@@ -100,9 +100,9 @@ def warnings_about(partner: Partner) -> list[str]:
     found = []
     for origin in partner.origins.split():
         if "*" in origin:
-            found.append(f"{origin}: every site below that host may frame the form now, whoever runs it.")
+            found.append(f"With {origin} every site below that host may frame the form now, whoever runs it.")
         elif origin.startswith("http:"):
-            found.append(f"{origin} is not encrypted; it serves for trying things out on one machine only.")
+            found.append(f"Not encrypted: {origin}. It serves for trying things out on one machine only.")
     known = {code.upper() for country in countries("en") for code in (country.code, country.alpha2)}
     if partner.country and partner.country.upper() not in known:
         found.append(f"{partner.country} is in no list of countries today, so nothing is proposed.")

@@ -18,7 +18,7 @@ from .state import State
 _STYLE = """
 :root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif; --line: #8884; --soft: #8881; }
 body { max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }
-nav a { margin-right: 1rem; }
+nav { display: flex; flex-wrap: wrap; gap: 0 1rem; }
 table { border-collapse: collapse; width: 100%; }
 th, td { text-align: left; padding: .4rem .6rem; border-bottom: 1px solid var(--line); vertical-align: top; }
 .message { border: 1px solid var(--line); background: var(--soft); border-radius: .6rem; }
@@ -61,10 +61,10 @@ def answer(request: Request, state: State) -> Reply:
                 return _json(found) if as_json else _html("Inbox", _inbox(found), refresh=True)
             case "/registrations":
                 found = list(state.registrations)
-                return _json(found) if as_json else _html("Registrations", _records(found), refresh=True)
+                return _json(found) if as_json else _html("Registrations", _records(found))
             case "/applications":
                 found = list(state.applications)
-                return _json(found) if as_json else _html("Applications", _records(found), refresh=True)
+                return _json(found) if as_json else _html("Applications", _records(found))
             case "/scenarios":
                 found = [scenario.as_json() for scenario in SCENARIOS]
                 return _json(found) if as_json else _html("Scenarios", _scenarios())
@@ -133,6 +133,7 @@ def _scenarios() -> str:
 
 
 def _html(title: str, content: str, *, refresh: bool = False) -> Reply:
+    # `refresh` only where nothing can be unfolded: the page would fold it again
     again = '<meta http-equiv="refresh" content="5">' if refresh else ""
     links = "".join(f'<a href="{url}">{name}</a>' for url, name, _ in _LINKS)
     page = (

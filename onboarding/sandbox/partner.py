@@ -29,7 +29,8 @@ h1 { font-size: 2rem; line-height: 1.2; margin: 0 0 .5rem; }
 .frame iframe { display: block; border: 0; }
 [data-onboarding=""] { min-height: 1120px; } /* until the script is there: nothing below moves */
 h2 { font-size: 1rem; color: #6b5410; }
-pre { background: #14213d0d; padding: .8rem; overflow: auto; font-size: .85rem; min-height: 3rem; }
+pre { background: #14213d0d; padding: .8rem; font-size: .85rem; min-height: 3rem; }
+pre { white-space: pre-wrap; overflow-wrap: anywhere; }
 footer { color: #555; font-size: .9rem; }
 """
 

@@ -33,7 +33,7 @@ _LABELS = {
     "verified": "verified",
     REGISTERED: "registered",
     "done:registered": "done, no level asked",
-    "done:in_review": "all levels handed in",
+    "done:in_review": "in review",
     "done:passed": "passed",
 }
 
@@ -225,7 +225,7 @@ class FunnelAdmin(ReadOnly):
             text = f"{done.counted} days counted, {done.left} left: let `manage.py rollup` count them."
             self.message_user(request, text, messages.WARNING)
         else:
-            self.message_user(request, f"{done.counted} days counted.")
+            self.message_user(request, f"Days counted: {done.counted}.")
 
 
 def _download(found: Report, filters: Filters) -> HttpResponse:

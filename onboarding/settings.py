@@ -175,6 +175,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 LANGUAGES = [("en", _("English")), ("zh-hans", _("Simplified Chinese")), ("es", _("Spanish"))]
 LANGUAGE_CODE = _choice("LANGUAGE_CODE", "en", tuple(code for code, _name in LANGUAGES))
 LOCALE_PATHS = [BASE_DIR / "onboarding" / "locale"]
+FORMAT_MODULE_PATH = "onboarding.formats"
 USE_I18N = True
 USE_TZ = True
 TIME_ZONE = "UTC"

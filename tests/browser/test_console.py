@@ -76,7 +76,7 @@ def test_the_funnel_fits_every_screen_and_breaks_no_policy(
             expect(page.locator("h1").last).to_be_visible()
         page.goto(console.url + FUNNEL)
         page.get_by_role("button", name="Count now").click()
-        expect(page.get_by_text("0 days counted.")).to_be_visible()
+        expect(page.get_by_text("Days counted: 0.")).to_be_visible()
         failed = [line for line in watch.failed if "ERR_ABORTED" not in line]  # left before a picture came
         assert (watch.console, watch.foreign, failed) == ([], [], [])
         assert watch.refusals in ([], [404])  # at most the icon that nobody has

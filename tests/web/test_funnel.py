@@ -397,7 +397,7 @@ def test_a_press_that_has_no_time_says_what_is_left(fresh: str) -> None:
     assert rollup.run(now=AFTER, seconds=-1) == rollup.Round(0, 2)
     assert FunnelRound.objects.get().counted_at is None
     answer = operator("view_flow").post(FUNNEL, follow=True)
-    assert "2 days counted." in answer.content.decode()
+    assert "Days counted: 2." in answer.content.decode()
     assert FunnelRound.objects.get().counted_at is not None
 
 

@@ -1,7 +1,8 @@
 // Puts the registration form into a partner's page: docs/embedding.md
 (() => {
   "use strict";
-  const home = new URL(document.currentScript.src).origin;
+  const {src} = Reflect.get(Document.prototype, "currentScript", document); // no <img name=…>
+  const home = new URL(src).origin;
   const UTM = ["source", "medium", "campaign", "content", "term", "id"].map((key) => `utm_${key}`);
   const PAYLOADS = {
     __proto__: null, ready: [], resize: ["height"], step: ["step", "level"], problem: ["problem"],

@@ -236,6 +236,18 @@ def test_the_numbered_script_runs_with_its_hash_and_with_no_other(visit: Visit, 
     assert other.page.locator("iframe").count() == 0
 
 
+def test_a_picture_in_the_partners_page_does_not_choose_where_the_form_comes_from(visit: Visit, sites: Sites) -> None:
+    page = visit(sites.url("/", PARTNER)).page
+    page.evaluate(
+        """([home, evil]) => {
+          document.body.innerHTML = `<img name="currentScript" src="${evil}/x.png"><div data-onboarding></div>`;
+          document.body.append(Object.assign(document.createElement("script"), {src: `${home}/embed.js`}));
+        }""",
+        [sites.origin(FRONT), sites.origin(STRANGER)],
+    )
+    expect(page.locator("iframe")).to_have_attribute("src", re.compile("^" + re.escape(sites.origin(FRONT)) + "/p/"))
+
+
 def test_a_page_that_tells_no_referrer_is_told_all_the_same(visit: Visit, sites: Sites) -> None:
     walker = visit(sites.url("/", PARTNER, referrer="no-referrer", **UTM))
     settled(walker.page)

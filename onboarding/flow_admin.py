@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
@@ -38,11 +39,13 @@ def reference_in(text: str) -> str:
     return "-".join(found.groups()).upper() if found else ""
 
 
+MAX_WORDS = 10  # of a search
+
+
 def words_of(search: str) -> list[str]:
-    """What was typed, cut at spaces but for what stands in quotes."""
-    words = [
-        unescape_string_literal(w) if w[0] == w[-1] and w[0] in "\"'" and w[1:] else w for w in smart_split(search)
-    ]
+    """What was typed, cut at spaces but for what stands in quotes; every word is a condition, so not without end."""
+    cut = islice(smart_split(search), MAX_WORDS)
+    words = [unescape_string_literal(w) if w[0] == w[-1] and w[0] in "\"'" and w[1:] else w for w in cut]
     return [word.replace("\0", "") for word in words]
 
 

@@ -87,7 +87,7 @@ def from_request(request: HttpRequest, partner: Partner) -> Landing:
         language=i18n.negotiate((query.get("lang", ""),), accept, default=partner.language),
         country=_short(query, "country", 20),
         account_type=AccountType.ENTERPRISE if query.get("openAccountType") == "1" else "",
-        agent=_short(query, "b_superiorAgent", 64) or partner.agent,
+        agent=_agent(query) or partner.agent,
         attribution=before.then(visit).stored(),
     )
 
@@ -134,6 +134,12 @@ def is_old(text: str) -> bool:
 
 def renewed(landing: Landing) -> Landing:
     return replace(landing, nonce=secrets.token_urlsafe(16))
+
+
+def _agent(query: QueryDict) -> str:
+    """An agent's number; somebody's address or telephone number is none."""
+    found = _short(query, "b_superiorAgent", 64)
+    return "" if attribution.personal("b_superiorAgent", found) else found
 
 
 def _short(query: QueryDict, key: str, longest: int) -> str:

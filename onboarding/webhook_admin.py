@@ -51,6 +51,16 @@ class WebhookActions(OwnFilters):
         if key:
             self._show(request, obj, key)
 
+    def delete_model(self, request: HttpRequest, obj: Partner) -> None:
+        super().delete_model(request, obj)
+        webhooks.give_up(obj.slug)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Partner]) -> None:
+        slugs = list(queryset.values_list("slug", flat=True))
+        super().delete_queryset(request, queryset)
+        for slug in slugs:
+            webhooks.give_up(slug)
+
     @admin.action(description="Make a new webhook key (the old one is valid for 24 hours more)", permissions=["change"])
     def make_webhook_key(self, request: HttpRequest, queryset: QuerySet[Partner]) -> None:
         for partner in queryset:
@@ -95,17 +105,11 @@ class StateFilter(admin.SimpleListFilter):
 class DeliveryAdmin(ReadOnly):
     """Looked at only; whoever may change deliveries may have them tried again."""
 
-    list_display = ("event", "partner", "type", "state", "answer", "tries", "made_at", "next_at", "taken_at")
+    list_display = ("event", "partner", "kind", "state", "answer", "tries", "made_at", "next_at", "taken_at")
     list_filter = (StateFilter, ("partner", admin.AllValuesFieldListFilter), ("kind", admin.AllValuesFieldListFilter))
     search_fields = ("event__iexact", "body")
-    fields = ("partner", "event", "type", "body", "made_at", "next_at", "tries", "taken_at", "answer")
-    readonly_fields = ("type",)
     ordering = ("-made_at",)
     actions = ("try_again",)
-
-    @admin.display(description="type")  # as the partner reads it; a test is no milestone, so it has no label
-    def type(self, row: Delivery) -> str:
-        return row.kind
 
     @admin.display(description="state")
     def state(self, row: Delivery) -> str:

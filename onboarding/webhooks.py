@@ -81,6 +81,11 @@ def tell_test(partner: Partner, *, now: datetime) -> Delivery:
     return Delivery.objects.create(partner=partner.slug, event=event, kind=TEST, body=text, made_at=now, next_at=now)
 
 
+def give_up(slug: str) -> None:
+    """Of a partner that is deleted: the next one with its short name is somebody else."""
+    Delivery.objects.filter(partner=slug, next_at__isnull=False).update(next_at=None, answer="the partner was deleted")
+
+
 def try_again(rows: QuerySet[Delivery], *, now: datetime) -> int:
     """Due at once, with all tries before it; also what was taken, for a partner who lost it."""
     return rows.update(next_at=now, tries=0, taken_at=None, answer="")

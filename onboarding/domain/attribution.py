@@ -54,7 +54,7 @@ _GROUPED = re.compile(rf"\(?\d{{2,5}}\)?{_SEPARATORS}+\d{{3,4}}{_SEPARATORS}*\d{
 # A national number, in groups of any kind or in one piece: with its leading zero, or a Chinese mobile one.
 _NATIONAL = re.compile(rf"\(?0{_SEPARATORS}*[1-9](?:{_SEPARATORS}*\d){{7,10}}")
 _CHINESE = re.compile(r"1[3-9]\d{9}")
-_NUMBERS = frozenset({"utm_id", *CLICK_KEYS})  # made of digits as a rule
+_NUMBERS = frozenset({"utm_id", "b_superiorAgent", *CLICK_KEYS})  # made of digits as a rule
 _NUMBERED = frozenset({"utm_campaign"})  # advertisers put a campaign's number here, of eleven digits with some of them
 
 

@@ -167,6 +167,25 @@ def test_an_agent_in_the_link_counts_before_the_partners(operator: Operator, con
     assert entry["body"]["thirdServerCode"] == "AG-2"
 
 
+def test_an_agent_that_is_somebodys_address_is_none(console: Server, sandbox: Sandbox) -> None:
+    customer = Customer(console, sandbox)
+    assert "agent@example.org" not in customer.get("/", b_superiorAgent="agent@example.org").text
+    assert "b_superiorAgent=AG-17" in customer.get("/", b_superiorAgent="AG-17").text
+
+
+def test_what_waits_for_a_deleted_partner_is_not_told_to_the_next_of_its_name(
+    operator: Operator, console: Server
+) -> None:
+    add(operator, "reused", webhook_url="https://one.example/hook")
+    page = change_page(operator, "reused")
+    pk = page.split("/")[2]
+    operator.post(LIST, {"action": "send_test_event", "_selected_action": pk})
+    assert "reused" in operator.get("onboarding/delivery/", state="waiting").text
+    operator.post(page.replace("change/", "delete/"), {"post": "yes"})
+    given_up = operator.get("onboarding/delivery/", state="given").text
+    assert "the partner was deleted" in given_up and "reused" in given_up
+
+
 def test_every_change_is_in_the_history_with_both_values_and_without_secrets(operator: Operator) -> None:
     add(operator, "history", origins="https://one.example")
     page = change_page(operator, "history")

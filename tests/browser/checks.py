@@ -10,19 +10,12 @@ from typing import Any
 from playwright.sync_api import expect
 
 from tests.browser.walker import Walker
+from tests.campaign import SENT
 
 PASSWORD = "correct horse battery"
-UTM = {
-    "utm_source": "News Letter", "utm_medium": "e-mail & more", "utm_campaign": "été 2026 – «50 %»",
-    "utm_content": "a+b=c", "utm_term": "账户 開戶", "utm_id": "17",
-}  # fmt: skip
-SENT_UTM = {
-    "utmSource": UTM["utm_source"], "utmMedium": UTM["utm_medium"], "utmCampaign": UTM["utm_campaign"],
-    "utmContent": UTM["utm_content"], "utmTerm": UTM["utm_term"],
-}  # fmt: skip
 
 
-def registered_right(walker: Walker, *, mobile: bool, password: str = "", utm: dict[str, str] = SENT_UTM) -> None:
+def registered_right(walker: Walker, *, mobile: bool, password: str = "", utm: dict[str, str] = SENT) -> None:
     """What the upstream got is what the customer and the link said."""
     entry = walker.entry()
     body, headers = entry["body"], entry["headers"]

@@ -10,11 +10,12 @@ import pytest
 
 from onboarding.sandbox.server import Sandbox
 from tests.browser import engines
-from tests.browser.checks import PASSWORD, UTM
+from tests.browser.checks import PASSWORD
 from tests.browser.conftest import needed
 from tests.browser.engines import Driven
 from tests.browser.sites import PARTNER, SHOP, STRANGER, Sites
 from tests.browser.walker import SHOTS
+from tests.campaign import UTM
 from tests.provide import engine_packages
 from tests.support import Server, fresh_email
 

@@ -11,7 +11,6 @@ from playwright.sync_api import BrowserContext, Page, expect
 from onboarding.sandbox.partner import PartnerSite
 from tests.browser.checks import (
     PASSWORD,
-    UTM,
     frame_fits,
     nothing_personal,
     registered_right,
@@ -30,6 +29,7 @@ from tests.browser.walker import (
     ControlSite,
     kept,
 )
+from tests.campaign import UTM
 from tests.support import Server, fresh_email, fresh_phone
 
 pytestmark = pytest.mark.browser

@@ -11,7 +11,6 @@ from playwright.sync_api import BrowserContext, expect
 
 from tests.browser.checks import (
     PASSWORD,
-    UTM,
     frame_fits,
     nothing_personal,
     registered_right,
@@ -22,6 +21,7 @@ from tests.browser.checks import (
 from tests.browser.conftest import Walk
 from tests.browser.sites import FRONT, PARTNER, Sites
 from tests.browser.walker import ALL_BLOCKED, COOKIES_ALLOWED, NO_SCRIPT, THIRD_PARTY_BLOCKED, kept
+from tests.campaign import UTM
 from tests.support import Server, fresh_email
 
 pytestmark = pytest.mark.browser

@@ -17,17 +17,9 @@ import pytest
 import requests
 
 from onboarding.sandbox.server import Sandbox
+from tests.campaign import SENT, UTM
 from tests.support import Customer, Server, Shown, fresh_email, fresh_phone, running
 from tests.web.test_handover import make_link, open_link
-
-UTM = {
-    "utm_source": "News Letter", "utm_medium": "e-mail & more", "utm_campaign": "été 2026 – «50 %»",
-    "utm_content": "a+b=c", "utm_term": "账户 開戶", "utm_id": "17",
-}  # fmt: skip
-SENT = {
-    "utmSource": UTM["utm_source"], "utmMedium": UTM["utm_medium"], "utmCampaign": UTM["utm_campaign"],
-    "utmContent": UTM["utm_content"], "utmTerm": UTM["utm_term"],
-}  # fmt: skip
 
 
 def add_partner(server: Server, slug: str) -> None:

@@ -1,14 +1,15 @@
-"""Hostile UTM values from the link to the upstream, the operator's console, the log and the metrics."""
+"""Hostile UTM values from the link to the upstream, the operator's console and its sheets, the log and the metrics."""
 
 from __future__ import annotations
 
+import csv
 import html
+import io
 import json
 import re
 import secrets
 import socket
 from collections.abc import Iterator
-from dataclasses import dataclass
 from html.parser import HTMLParser
 from urllib.parse import quote
 
@@ -20,6 +21,7 @@ from hypothesis import strategies as st
 from onboarding.domain import attribution
 from onboarding.domain.attribution import UTM_KEYS
 from onboarding.sandbox.server import Sandbox
+from tests.console import Operator
 from tests.form_reader import faults
 from tests.hostile import TEXTS, expected, links, meaning
 from tests.support import Customer, Server, fresh_email, running
@@ -31,23 +33,12 @@ SENT = {
 MARK = "mk"  # every value holds one of its own, so that it is found wherever it gets to
 
 
-@dataclass
-class Console:
-    """An operator who is logged in to the admin of this server."""
-
-    server: Server
-    session: requests.Session
-
-    def page_of(self, reference: str) -> str:
-        found = self._get("/admin/onboarding/flow/", q=reference)
-        link = re.search(r'href="(/admin/onboarding/flow/\d+/change/[^"]*)"', found)
-        assert link is not None, found[:2000]
-        return found + self._get(html.unescape(link.group(1)))
-
-    def _get(self, path: str, **query: str) -> str:
-        response = self.session.get(self.server.url + path, params=query, timeout=30)
-        assert response.status_code == 200, response.url
-        return response.text
+def page_of(console: Operator, reference: str) -> str:
+    """What the console shows of this flow, in the list and on its page."""
+    found = console.get("onboarding/flow/", q=reference)
+    link = re.search(r'href="/admin/(onboarding/flow/\d+/change/)[^"]*"', found.text)
+    assert link is not None, found.text[:2000]
+    return found.text + console.get(link.group(1)).text
 
 
 @pytest.fixture(scope="module")
@@ -58,23 +49,15 @@ def open_server(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> I
 
 
 @pytest.fixture(scope="module")
-def console(open_server: Server) -> Console:
-    name, password = "operator", secrets.token_urlsafe(12)
-    code = (
-        f"from django.contrib.auth.models import User; User.objects.create_superuser({name!r}, password={password!r})"
-    )
-    open_server.manage("shell", "-c", code)
-    session = requests.Session()
-    login = open_server.url + "/admin/login/"
-    session.get(login, timeout=30)
-    data = {
-        "username": name,
-        "password": password,
-        "csrfmiddlewaretoken": session.cookies["csrftoken"],
-        "next": "/admin/",
-    }
-    assert session.post(login, data=data, headers={"Referer": login}, timeout=30).url == open_server.url + "/admin/"
-    return Console(open_server, session)
+def console(open_server: Server) -> Operator:
+    return Operator(open_server)
+
+
+@pytest.fixture(scope="module")
+def counted(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
+    """The console of a server with few flows: a sheet shows 25 values of a parameter one by one."""
+    with running(sandbox, f"sqlite:///{tmp_path_factory.mktemp('counted') / 'onboarding.sqlite3'}") as server:
+        yield Operator(server)
 
 
 class _Text(HTMLParser):
@@ -125,8 +108,8 @@ def every(pieces: tuple[str, ...]) -> Iterator[dict[str, tuple[str, bool]]]:
         yield {key: (quote(piece, safe=""), False) for key, piece in zip(UTM_KEYS, some, strict=False)}
 
 
-def arrives(drawn: dict[str, tuple[str, bool]], customer: Customer, console: Console) -> None:
-    """One customer's way with these values, and what has become of them at every place."""
+def visits(customer: Customer, drawn: dict[str, tuple[str, bool]]) -> tuple[str, dict[str, str]]:
+    """Opens the first page by such a link; gives its values' mark, and those that may be kept, as they then are."""
     mark = MARK + secrets.token_hex(5)
     chosen = {key: marked(link, mark, first) for key, (link, first) in drawn.items()}
     kept = {}
@@ -134,25 +117,29 @@ def arrives(drawn: dict[str, tuple[str, bool]], customer: Customer, console: Con
         if not attribution.personal(key, attribution.visible(meaning(link))):
             kept[key] = expected(meaning(link))
     query = "&".join(f"{key}={link}" for key, link in chosen.items())
-    shown = customer.get(f"/?{query}")
-    assert shown.status == 200
+    assert customer.get(f"/?{query}").status == 200
+    return mark, kept
+
+
+def identifies(customer: Customer) -> None:
+    data = {"landing": customer.shown.value("landing"), "channel": "email", "account_type": "individual"}
+    customer.sent = data | {"country": "GB", "terms": "on", "email": fresh_email()}
+    customer.post("/", customer.sent)
+
+
+def arrives(drawn: dict[str, tuple[str, bool]], customer: Customer, console: Operator) -> None:
+    """One customer's way with these values, and what has become of them at every place."""
+    mark, kept = visits(customer, drawn)
+    shown = customer.shown
     assert faults(shown) == []
     assert _Text(shown.text).active == []
-    data = {
-        "landing": shown.value("landing"),
-        "channel": "email",
-        "account_type": "individual",
-        "country": "GB",
-        "terms": "on",
-    }
-    customer.sent = data | {"email": fresh_email()}
-    customer.post("/", customer.sent)
+    identifies(customer)
     shown = customer.verify()
     assert (shown.status, shown.step) == (200, "level")
     (entry,) = [one for one in customer.sandbox.registrations() if one["body"]["loginName"] == customer.sent["email"]]
     told = {key: value for key, value in entry["body"].items() if key.startswith("utm")}
     assert told == {SENT[key]: value for key, value in kept.items() if key in SENT and value}
-    page = console.page_of(shown.reference)
+    page = page_of(console, shown.reference)
     seen = _Text(page)
     assert seen.active == []
     assert [value for value in kept.values() if not shows(seen, value)] == []
@@ -169,12 +156,34 @@ def arrives(drawn: dict[str, tuple[str, bool]], customer: Customer, console: Con
     {key: ("%ED%A0%80%00%0D%0Alevel%3A+ERROR", first) for key, first in zip(UTM_KEYS, [True, False] * 3, strict=True)}
 )
 def test_hostile_values_arrive_as_text_and_nothing_else(
-    open_server: Server, sandbox: Sandbox, console: Console, drawn: dict[str, tuple[str, bool]]
+    open_server: Server, sandbox: Sandbox, console: Operator, drawn: dict[str, tuple[str, bool]]
 ) -> None:
     arrives(drawn, Customer(open_server, sandbox), console)
 
 
-def test_every_known_hostile_text_arrives_as_text(open_server: Server, sandbox: Sandbox, console: Console) -> None:
+@settings(
+    max_examples=12, deadline=None, phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)  # fmt: skip
+@given(VALUES)
+@example({key: (quote(f"={key}+cmd|' /C calc'!A1,@x", safe=""), False) for key in UTM_KEYS})
+def test_hostile_values_are_texts_in_the_sheet(
+    counted: Operator, sandbox: Sandbox, drawn: dict[str, tuple[str, bool]]
+) -> None:
+    """From the link to a cell. An apostrophe keeps a cell from being a formula; nothing else of the value changes."""
+    customer = Customer(counted.server, sandbox)
+    mark, kept = visits(customer, drawn)
+    identifies(customer)
+    assert "Days counted: 1." in counted.post("onboarding/funnel/", {}).text
+    for key in drawn:
+        sheet = counted.get("onboarding/funnel/", group=key, format="csv").content.decode("utf-8-sig")
+        rows = csv.reader(io.StringIO(sheet, newline=""))
+        cells = {cell for row in rows for cell in row if mark in cell}
+        assert {cell.replace("'", "") for cell in cells} == {kept[key].replace("'", "")} if key in kept else not cells
+        assert [cell for cell in cells if cell[0] in "=+-@\t\r\n\uff1d\uff0b\uff0d\uff20"] == []
+
+
+def test_every_known_hostile_text_arrives_as_text(open_server: Server, sandbox: Sandbox, console: Operator) -> None:
     for drawn in every(TEXTS):
         arrives(drawn, Customer(open_server, sandbox), console)
 
@@ -192,7 +201,7 @@ def test_a_link_that_is_no_proper_query_is_read_as_far_as_it_goes(open_server: S
         assert value is None or f"utm_source={quote(value, safe='')}" in html.unescape(answer)
 
 
-def test_every_line_of_the_log_is_one_record(open_server: Server, sandbox: Sandbox, console: Console) -> None:
+def test_every_line_of_the_log_is_one_record(open_server: Server, sandbox: Sandbox, console: Operator) -> None:
     customer = Customer(open_server, sandbox)
     forged = {key: (quote('x\n{"level": "ERROR", "message": "forged"}\r\n', safe=""), True) for key in UTM_KEYS}
     arrives(forged, customer, console)

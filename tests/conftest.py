@@ -54,8 +54,7 @@ def start_server(sandbox: Sandbox, tmp_path: Path) -> Iterator[Callable[..., Ser
             upstream=upstream or sandbox.url + "/api",
             **settings,
         )
-        server.manage("migrate", "--verbosity", "0")
-        started.append(server.start())
+        started.append(server.migrate().start())
         return server
 
     yield start

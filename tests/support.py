@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -39,14 +39,14 @@ def free_port() -> int:
 _RUN = os.environ.get("PYTEST_XDIST_TESTRUNUID") or secrets.token_hex(16)  # the same in all processes of a test run
 
 
-def _collect_static(server: Server) -> None:
-    """Once per test run, by the process that comes first: hashed and compressed static files, as in production."""
+def _once(name: str, make: Callable[[], object]) -> None:
+    """Does it once per test run, in the process that comes first; the others wait for that."""
     (ROOT / "var").mkdir(exist_ok=True)
-    with (ROOT / "var" / "tests.static").open("a+") as done:
+    with (ROOT / "var" / f"tests.{name}").open("a+") as done:
         fcntl.flock(done, fcntl.LOCK_EX)
         done.seek(0)
         if done.read() != _RUN:
-            server.manage("collectstatic", "--noinput", "--verbosity", "0")
+            make()
             done.truncate(0)
             done.write(_RUN)
 
@@ -80,13 +80,33 @@ class Server:
         command = [sys.executable, "manage.py", *arguments]
         return subprocess.run(command, cwd=ROOT, env=self.env, check=check, capture_output=True, text=True, timeout=120)
 
+    def migrate(self) -> Server:
+        """Makes the database: a new SQLite file is a copy of one that went through the migrations."""
+        path = Path(self.env["DATABASE_URL"].removeprefix("sqlite:///"))
+        if not self.env["DATABASE_URL"].startswith("sqlite:///") or path.exists():
+            self._migrate()
+            return self
+        template = ROOT / "var" / "tests.template.sqlite3"
+
+        def make() -> None:
+            template.unlink(missing_ok=True)
+            Server(database=f"sqlite:///{template}", upstream=self.env["UPSTREAM_BASE_URL"])._migrate()
+
+        _once("migrated", make)
+        shutil.copyfile(template, path)
+        return self
+
+    def _migrate(self) -> None:
+        self.manage("migrate", "--verbosity", "0")
+
     def start(self) -> Server:
         command = [
             sys.executable, "-m", "granian", "--interface", "wsgi", "--host", "127.0.0.1", "--port", str(self.port),
             "--workers", "1", "--blocking-threads", str(self.threads), "--no-access-log", "--log-level", "error",
             "onboarding.wsgi:application",
         ]  # fmt: skip
-        _collect_static(self)
+        # Hashed and compressed static files, as in production.
+        _once("static", lambda: self.manage("collectstatic", "--noinput", "--verbosity", "0"))
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 command, cwd=ROOT, env=self.env, stdout=log, stderr=log, start_new_session=True
@@ -118,8 +138,7 @@ class Server:
 def running(sandbox: Sandbox, database: str, **settings: str) -> Iterator[Server]:
     """A server on a migrated database in front of the sandbox."""
     server = Server(database=database, upstream=sandbox.url + "/api", **settings)
-    server.manage("migrate", "--verbosity", "0")
-    with server:
+    with server.migrate():
         yield server
 
 

@@ -35,7 +35,7 @@ def pair(request: pytest.FixtureRequest, sandbox: Sandbox, tmp_path: Path) -> It
         )
         for _ in range(2)
     )
-    one.manage("migrate", "--verbosity", "0")
+    one.migrate()
     with one, two:
         yield one, two
 

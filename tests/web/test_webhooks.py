@@ -144,7 +144,7 @@ def told(sandbox: Sandbox, tmp_path: Path) -> Iterator[Server]:
 def outbox(tmp_path: Path) -> Server:
     """The same without customers: only commands run."""
     server = Server(database=f"sqlite:///{tmp_path / 'told.sqlite3'}", upstream="http://127.0.0.1:9/api", **INSIDE)
-    server.manage("migrate", "--verbosity", "0")
+    server.migrate()
     return server
 
 
@@ -357,7 +357,7 @@ def either(request: pytest.FixtureRequest, tmp_path: Path) -> Server:
     if request.param == "postgres":
         database = request.getfixturevalue("postgres")
     server = Server(database=database, upstream="http://127.0.0.1:9/api", **INSIDE)
-    server.manage("migrate", "--verbosity", "0")
+    server.migrate()
     return server
 
 

@@ -104,13 +104,23 @@ def forget_path(*, flow: Flow, level: str, now: datetime) -> None:
         row.save()
 
 
-def choose_company(*, flow: Flow, level: str, country: str, company_type: str, now: datetime) -> Flow:
-    """Where and of which type the company is; what the upstream asks depends on it and is fetched anew."""
+def choose_company(
+    *, flow: Flow, level: str, country: str, company_type: str, draft: Mapping[str, str], now: datetime
+) -> Flow:
+    """Where and of which type the company is; what the upstream asks depends on it and is fetched anew.
+
+    The `draft` goes with it: of two choices at once the page must show the one that is handed in.
+    """
     with locked(flow) as row:
+        drafts = dict(row.personal.get("drafts") or {})
+        key = _draft_key(level, COMPANY)
+        drafts[key] = {**(drafts.get(key) or {}), **draft}
         companies = {**(row.personal.get("companies") or {}), level: [country, company_type]}
         levels = [replace(found, known=found.known and found.code != level) for found in row.levels]
         review = {k: v for k, v in (row.personal.get("review") or {}).items() if k != "refused"}
-        row.personal = {**row.personal, "companies": companies, "levels": to_json(levels), "review": review}
+        row.personal = {
+            **row.personal, "companies": companies, "drafts": drafts, "levels": to_json(levels), "review": review,
+        }  # fmt: skip
         _mark(row, level, COMPANY)
         row.touch(now)
         row.save()

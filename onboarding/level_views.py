@@ -191,8 +191,9 @@ def _next(request: HttpRequest, flow: Flow, handle: str, here: Position, form: L
     if isinstance(form, CompanyChoice):
         country, company_type = form.chosen
         level_services.choose_company(
-            flow=flow, level=level.code, country=country, company_type=company_type, now=timezone.now()
-        )
+            flow=flow, level=level.code, country=country, company_type=company_type, draft=form.entered,
+            now=timezone.now(),
+        )  # fmt: skip
         return see_other(handle)
     if here.part == WHOLE:
         return _submit(request, flow, handle, here, form, form.answers())

@@ -5,7 +5,7 @@ PY := $(VENV)/bin/python
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast test-next check format bench bench-million messages lock screenshots clean
+.PHONY: help run test test-fast test-next check format faults bench bench-million messages lock screenshots clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 15
@@ -47,6 +47,9 @@ check: $(VENV)/dev.stamp $(VENV)/messages.stamp ## lint, format, types, imports,
 format: $(VENV)/dev.stamp ## put the code into the one format
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
+
+faults: $(VENV)/dev.stamp $(VENV)/messages.stamp ## break the way to the upstream under 20,000 customers (a quarter of an hour)
+	$(PY) -m tests.faults --flows 10000
 
 bench: $(VENV)/dev.stamp $(VENV)/messages.stamp ## benchmarks, each as a ratio against its floor in the same run
 	$(PY) -m tests.load.bench

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests import provide
 
-GROUPS = ("unit", "contract", "web", "browser")
+GROUPS = ("unit", "contract", "web", "faults", "browser")
 # Files at a time: these tests wait more than they work. A file stays in one process, in its own order.
 AT_A_TIME = {"web": 3, "browser": 2}
 ROOT = Path(__file__).resolve().parent.parent
@@ -17,14 +17,15 @@ ROOT = Path(__file__).resolve().parent.parent
 
 def main() -> int:
     wanted = [group for group in GROUPS if not sys.argv[1:] or group in sys.argv[1:]]
-    if {"web", "browser"} & set(wanted):
+    if {"web", "faults", "browser"} & set(wanted):
         provide.everything()
     failed = []
     lines = []
     for group in wanted:
         started = time.monotonic()
         spread = ["-n", str(AT_A_TIME[group]), "--dist", "loadfile"] if group in AT_A_TIME else []
-        result = subprocess.run([sys.executable, "-m", "pytest", "-rs", *spread, f"tests/{group}"], cwd=ROOT)
+        command = ["tests.faults"] if group == "faults" else ["pytest", "-rs", *spread, f"tests/{group}"]
+        result = subprocess.run([sys.executable, "-m", *command], cwd=ROOT)
         lines.append(
             f"  {group:10} {time.monotonic() - started:6.1f} s  {'ok' if result.returncode == 0 else 'FAILED'}"
         )

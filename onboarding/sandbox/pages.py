@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterable
 from html import escape
 from typing import Any
+from urllib.parse import parse_qsl
 
 from .protocol import Reply, Request
 from .scenarios import SCENARIOS
@@ -52,12 +53,13 @@ def answer(request: Request, state: State) -> Reply:
     if path.startswith("/files/"):
         return _file(path.removeprefix("/files/"), state)
     as_json = "application/json" in request.header("Accept")
+    only = dict(parse_qsl(request.query)).get("to", "")  # the inbox of one address alone
     with state.lock:
         match path:
             case "/":
                 return _html("Sandbox", _index())
             case "/inbox":
-                found: list[dict[str, Any]] = [dict(message) for message in state.inbox]
+                found: list[dict[str, Any]] = [dict(message) for message in state.inbox if only in ("", message["to"])]
                 return _json(found) if as_json else _html("Inbox", _inbox(found), refresh=True)
             case "/registrations":
                 found = list(state.registrations)

@@ -327,6 +327,8 @@ def test_the_inbox_shows_codes_newest_first(up: Upstream) -> None:
     assert set(shown[0]) == {"to", "channel", "code", "sent_at"} and re.fullmatch(r"\d{6}", shown[0]["code"])
     page = requests.get(f"{up.sandbox.url}/inbox", timeout=5)
     assert page.headers["Content-Type"].startswith("text/html") and shown[0]["code"] in page.text
+    hers = requests.get(f"{up.sandbox.url}/inbox", params={"to": "ann@example.org"}, headers=accept, timeout=5).json()
+    assert hers == shown[1:]
 
 
 def test_five_messages_in_half_an_hour_and_no_more(up: Upstream, clock: Clock) -> None:

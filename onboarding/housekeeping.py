@@ -6,7 +6,7 @@ import logging
 from datetime import datetime
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Count, Q
 from django.utils import timezone
 
 from onboarding.domain import flow as flow_rules
@@ -15,13 +15,14 @@ from onboarding.models import Flow, Submission, SubmissionKind
 from onboarding.review_services import look_at_review
 from onboarding.sealing import SealBroken
 from onboarding.services import ensure_token
-from onboarding.submissions import Clock, lease, locked, new_key, perform
+from onboarding.submissions import Clock, give_up, lease, locked, new_key, perform
 from onboarding.upstream.errors import UpstreamError
 from onboarding.writes import WRITES
 
 log = logging.getLogger("onboarding.housekeeping")
 
-PENDING = Q(state__in=flow_rules.PENDING, kind__in=[SubmissionKind.REGISTER, SubmissionKind.LEVEL])
+_ONCE = Q(kind__in=[SubmissionKind.REGISTER, SubmissionKind.LEVEL])  # what may be done once only
+PENDING = _ONCE & Q(state__in=flow_rules.PENDING)
 
 
 def settle_flow(flow: Flow, *, clock: Clock = timezone.now) -> None:
@@ -33,6 +34,8 @@ def settle_flow(flow: Flow, *, clock: Clock = timezone.now) -> None:
 def settle(submission: Submission, *, clock: Clock = timezone.now) -> Submission:
     """One question about one unknown outcome; does not wait for a process that is asking already."""
     now = clock()
+    if give_up(submission, now):
+        return submission
     if submission.progress is Progress.SENT and (submission.sent_at or now) > now - lease():
         return submission
     try:
@@ -40,6 +43,9 @@ def settle(submission: Submission, *, clock: Clock = timezone.now) -> Submission
     except SealBroken:
         lost = True
     if lost:
+        submission.refresh_from_db(fields=["state"])
+        if not submission.progress.is_pending:  # answered since it was listed, and emptied with the answer
+            return submission
         log.error("submission of reference %s cannot be asked about: its key is lost", submission.flow.reference)
         return submission
     if submission.kind == SubmissionKind.LEVEL:
@@ -58,6 +64,12 @@ def pending_submissions() -> list[Submission]:
     """Every registration or level whose outcome is unknown, oldest first."""
     found = Submission.objects.filter(PENDING).select_related("flow").defer("payload", "flow__personal")
     return list(found.order_by("sent_at"))
+
+
+def count_open() -> dict[str, int]:
+    """How many registrations and levels are on their way, unknown or given up, by state; purged ones left out."""
+    rows = Submission.objects.filter(_ONCE, state__in=flow_rules.OPEN, flow__purged_at=None).values_list("state")
+    return {**dict.fromkeys(flow_rules.OPEN, 0), **dict(rows.annotate(Count("pk")).order_by())}
 
 
 def reviews_due(*, now: datetime) -> list[int]:

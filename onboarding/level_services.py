@@ -188,7 +188,7 @@ def save_draft(*, flow: Flow, level: Level, path: str, answers: list[tuple[str, 
         read_timeout=DRAFT_TIMEOUT,
     )
     submission = find(flow, SubmissionKind.LEVEL, level.code)
-    if submission is not None and (submission.progress.is_pending or submission.progress is Progress.ACCEPTED):
+    if submission is not None and (submission.progress.is_open or submission.progress is Progress.ACCEPTED):
         return False  # handed in meanwhile, from another tab or device: a draft must not come behind
     try:
         writes.apply(writes.level_application(flow, level, path, answers, draft=True), call)

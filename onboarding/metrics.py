@@ -5,7 +5,7 @@ One process counts for itself; with several workers a scrape sees one of them, a
 
 from __future__ import annotations
 
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 
 UPSTREAM_CALLS = Histogram(
     "onboarding_upstream_seconds", "Calls to the upstream by endpoint and outcome", ["endpoint", "outcome"]
@@ -14,6 +14,9 @@ ANSWERS = Counter("onboarding_answers_total", "Answers to customers by step and 
 FLOWS_STARTED = Counter("onboarding_flows_started_total", "Flows begun")
 CODES_SENT = Counter("onboarding_codes_sent_total", "Verification codes sent", ["channel"])
 SUBMISSIONS = Counter("onboarding_submissions_total", "Submissions that reached a state", ["kind", "state"])
+SUBMISSIONS_OPEN = Gauge(
+    "onboarding_submissions_open", "Registrations and levels in the database without a known outcome", ["state"]
+)
 ATTRIBUTION_DROPPED = Counter(
     "onboarding_attribution_dropped_total", "Values of links not taken, because they look personal", ["reason"]
 )

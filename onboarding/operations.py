@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hmac
 import ipaddress
 
@@ -13,7 +14,8 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.http import require_safe
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from onboarding import __version__, embedding
+from onboarding import __version__, embedding, housekeeping
+from onboarding.metrics import SUBMISSIONS_OPEN
 
 
 @require_safe
@@ -38,6 +40,9 @@ def metrics(request: HttpRequest) -> HttpResponse:
     """Prometheus' text format, for the bearer of METRICS_TOKEN, or from loopback when there is none."""
     if not _may_read_metrics(request):
         return HttpResponse("forbidden\n", status=403, content_type="text/plain")
+    with contextlib.suppress(DatabaseError):  # the other numbers are told all the same
+        for state, number in housekeeping.count_open().items():
+            SUBMISSIONS_OPEN.labels(state).set(number)
     return HttpResponse(generate_latest(), content_type=CONTENT_TYPE_LATEST)
 
 

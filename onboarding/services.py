@@ -20,6 +20,7 @@ from onboarding.domain.attribution import Touches
 from onboarding.domain.flow import (
     MAX_CODE_ATTEMPTS,
     MAX_SENDS,
+    OPEN,
     Consent,
     Device,
     FlowState,
@@ -32,6 +33,7 @@ from onboarding.domain.flow import (
     cooldown,
     current,
 )
+from onboarding.domain.levels import Level
 from onboarding.gateway import upstream, upstream_language
 from onboarding.metrics import CODES_SENT, FLOWS_STARTED
 from onboarding.milestones import reached
@@ -115,13 +117,16 @@ def home_of(flow: Flow, handle: str) -> str:
         return handle
     submission = find(flow, SubmissionKind.REGISTER)
     own = derive_handle("landing", flow.landing_digest)
-    if submission is None or submission.progress.is_pending or handle_digest(own) != flow.handle_digest:
+    if submission is None or submission.progress.is_open or handle_digest(own) != flow.handle_digest:
         return handle
     return own
 
 
 def is_expired(flow: Flow, now: datetime) -> bool:
-    return flow.expires_at <= now
+    """Not while an outcome is open: nobody may be told to start again before that is known."""
+    if flow.expires_at > now:
+        return False
+    return not flow.submissions.filter(state__in=OPEN).exclude(kind=SubmissionKind.CODE).exists()
 
 
 def state_of(flow: Flow) -> FlowState:
@@ -146,6 +151,12 @@ def position(flow: Flow) -> Position:
     if state.registration is Progress.ACCEPTED and flow.registered_at is None:
         raise StepOver
     return current(state)
+
+
+def is_given_up(flow: Flow, level: Level | None) -> bool:
+    """Whether the outcome of the registration, or of this level, will not be asked about any more."""
+    state = state_of(flow)
+    return (state.submitted.get(level.code) if level else state.registration) is Progress.GIVEN_UP
 
 
 # -- Starting and correcting -------------------------------------------------------------------------------------------
@@ -229,7 +240,7 @@ def set_password(*, flow: Flow, password_md5: str, now: datetime) -> Flow:
 def _require_unregistered(row: Flow) -> None:
     submission = find(row, SubmissionKind.REGISTER)
     if row.outcome or (
-        submission is not None and (submission.progress.is_pending or submission.progress is Progress.ACCEPTED)
+        submission is not None and (submission.progress.is_open or submission.progress is Progress.ACCEPTED)
     ):
         raise StepOver
 
@@ -329,7 +340,7 @@ def _intend_registration(flow: Flow, code: str, visitor: Visitor, now: datetime)
         before = find_to_plan(row, SubmissionKind.REGISTER)
         payload = writes.registration_payload(row, code, visitor)
         same = before is not None and writes.same_request(before.payload, payload)
-        if before is not None and (before.progress.is_pending or before.progress is Progress.ACCEPTED):
+        if before is not None and (before.progress.is_open or before.progress is Progress.ACCEPTED):
             return before, same
         if before is not None and same and before.payload.get("call") == payload["call"]:
             twin = before.ended_at is not None and now - before.ended_at < timedelta(seconds=TWIN_SECONDS)

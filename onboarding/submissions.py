@@ -18,7 +18,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import QuerySet
 
-from onboarding.domain.flow import Progress
+from onboarding.domain.flow import ASKED_FOR, PENDING, Progress
 from onboarding.metrics import SUBMISSIONS
 from onboarding.milestones import reached
 from onboarding.models import Flow, MilestoneKind, Submission, release_connection
@@ -122,7 +122,7 @@ def perform(submission: Submission, write: Write, *, clock: Clock) -> Submission
         _record_rejection(submission, write, exc, earlier, clock())
     except UpstreamError as exc:
         _record_nothing_done(submission, earlier, exc, clock())
-        if exc.code != UNREADABLE:
+        if submission.progress is Progress.PLANNED:  # else an earlier question is open: nobody may be told to try again
             raise
     else:
         with locked(submission.flow) as flow:
@@ -205,6 +205,24 @@ def _record(
         "submission %s %r is %s, code %s, reference %s, trace %s",
         submission.kind, submission.level, state, submission.code, submission.flow.reference, submission.trace,
     )  # fmt: skip
+
+
+def give_up(submission: Submission, now: datetime) -> bool:
+    """Stops asking about an outcome that stayed unknown for ASKED_FOR, and says so once; whether it is given up now.
+
+    Nothing is sent for it any more, neither under this key nor under another one, until a person has found out.
+    """
+    late = Submission.objects.filter(pk=submission.pk, key=submission.key, state__in=PENDING)
+    late = late.filter(planned_at__lte=now - ASKED_FOR).exclude(state=Progress.SENT, sent_at__gt=now - lease())
+    if not late.update(state=Progress.GIVEN_UP, ended_at=now):
+        return False
+    submission.state, submission.ended_at = Progress.GIVEN_UP, now
+    SUBMISSIONS.labels(submission.kind, submission.state).inc()
+    log.error(
+        "submission %s %r is given up, its outcome is unknown, last code %s, reference %s, trace %s",
+        submission.kind, submission.level, submission.code or "-", submission.flow.reference, submission.trace or "-",
+    )  # fmt: skip
+    return True
 
 
 def _wait(submission: Submission) -> Submission:

@@ -133,7 +133,7 @@ def _show(request: HttpRequest, flow: Flow, here: Position, *, status: int = 200
         case Step.LEVEL:
             return level_pages.show_level(request, flow, here, level_pages.level_form(flow, here), status=status)
         case Step.STATUS:
-            return _status(request, flow, status=status)
+            return _status(request, flow, here, status=status)
         case Step.DONE:
             return _done(request, flow, status=status)
         case _:
@@ -247,7 +247,9 @@ LOOKS_FOR_AN_ANSWER = (2, 4, 6, 9, 13, 18, 25, 35, 50, 70, 100, 140, 200, 280, 4
 LOOKS_FOR_A_REVIEW = (15, 30, 60, 120, 240, 480, 900, 1800)
 
 
-def _status(request: HttpRequest, flow: Flow, *, status: int) -> HttpResponse:
+def _status(request: HttpRequest, flow: Flow, here: Position, *, status: int) -> HttpResponse:
+    if services.is_given_up(flow, here.level):
+        return pages.render(request, Step.STATUS, {"given_up": True}, status=status)
     waited = (timezone.now() - flow.touched_at).total_seconds()
     again = next((int(seconds - waited) + 4 for seconds in LOOKS_FOR_AN_ANSWER if seconds > waited), None)
     context = {"refresh": again, "looks": LOOKS_FOR_AN_ANSWER, "waits": "status"}

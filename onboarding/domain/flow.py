@@ -60,13 +60,22 @@ class Progress(StrEnum):
     ACCEPTED = "accepted"
     REJECTED = "rejected"
     UNKNOWN = "unknown"  # sent, no usable answer: ask again with the same key
+    GIVEN_UP = "given_up"  # unknown for as long as it could be asked about: a person has to find out
 
     @property
     def is_pending(self) -> bool:
         return self in PENDING
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it may have been done and nobody knows: nothing else may be sent in its place."""
+        return self in OPEN
+
 
 PENDING = (Progress.SENT, Progress.UNKNOWN)
+OPEN = (*PENDING, Progress.GIVEN_UP)
+# The upstream forgets a key after 24 hours and would then carry the same request out again (docs/upstream.md 7).
+ASKED_FOR = timedelta(hours=23)
 
 
 class Outcome(StrEnum):
@@ -175,7 +184,7 @@ def current(state: FlowState) -> Position:
         return Position(Step.PROBLEM)
     if state.registration is Progress.ACCEPTED:
         return _after_registration(state)
-    if state.registration is not None and state.registration.is_pending:
+    if state.registration is not None and state.registration.is_open:
         return Position(Step.STATUS)
     if state.notice in IDENTITY_NOTICES:
         return Position(Step.IDENTIFY)
@@ -187,7 +196,7 @@ def current(state: FlowState) -> Position:
 def _after_registration(state: FlowState) -> Position:
     for level in open_levels(state):
         progress = state.submitted.get(level.code)
-        if progress is not None and progress.is_pending:
+        if progress is not None and progress.is_open:
             return Position(Step.STATUS, level)
         return _inside(level, state)
     return Position(Step.DONE)

@@ -141,7 +141,7 @@ class Submission(models.Model):
     field = models.CharField(max_length=20, blank=True)  # the field it concerns
     trace = models.CharField(max_length=80, blank=True)
     tries = models.PositiveIntegerField(default=0)
-    planned_at = models.DateTimeField()
+    planned_at = models.DateTimeField()  # since when the upstream may know the key
     sent_at = models.DateTimeField(null=True)
     ended_at = models.DateTimeField(null=True)
     history = models.JSONField(default=list)
@@ -174,14 +174,17 @@ class Submission(models.Model):
         outcome is left alone before it is asked about again.
         """
         same = Submission.objects.filter(pk=self.pk, key=self.key, flow__purged_at=None)
+        # Under an older key it would be done again. A code is sent again gladly.
+        known = Q(planned_at__gt=now - domain.ASKED_FOR) | Q(kind=SubmissionKind.CODE)
         free = {
             domain.Progress.PLANNED: Q(),
-            domain.Progress.UNKNOWN: Q(sent_at__lte=now - pause),
-            domain.Progress.SENT: Q(sent_at__lte=now - lease),
+            domain.Progress.UNKNOWN: known & Q(sent_at__lte=now - pause),
+            domain.Progress.SENT: known & Q(sent_at__lte=now - lease),
         }
         for before, condition in free.items():
+            first = {"planned_at": now} if before is domain.Progress.PLANNED else {}
             taken = same.filter(condition, state=before).update(
-                state=domain.Progress.SENT, sent_at=now, tries=F("tries") + 1
+                state=domain.Progress.SENT, sent_at=now, tries=F("tries") + 1, **first
             )
             if taken:
                 self.state, self.sent_at, self.claimed = domain.Progress.SENT, now, True

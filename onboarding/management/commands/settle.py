@@ -14,6 +14,7 @@ from django.db import close_old_connections
 from django.utils import timezone
 
 from onboarding import housekeeping
+from onboarding.domain.flow import Progress
 
 log = logging.getLogger("onboarding.settle")
 
@@ -41,15 +42,18 @@ class Command(BaseCommand):
     def one_round(self, *, quiet: bool) -> int:
         """Gives the number of submissions that are still open."""
         submissions = housekeeping.pending_submissions()
-        left = 0
+        left = given_up = 0
         for submission in submissions:
             try:
-                left += housekeeping.settle(submission).progress.is_pending
+                progress = housekeeping.settle(submission).progress
+                left += progress.is_pending
+                given_up += progress is Progress.GIVEN_UP
             except Exception:  # the outermost handler: one bad row must not keep the others waiting
                 log.exception("a submission of reference %s is not settled", submission.flow.reference)
                 left += 1
         if submissions or not quiet:
-            self.stdout.write(f"{len(submissions) - left} settled, {left} still unknown")
+            late = f", {given_up} given up" if given_up else ""
+            self.stdout.write(f"{len(submissions) - left - given_up} settled, {left} still unknown{late}")
         self.look_after_reviews()
         return left
 

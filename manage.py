@@ -16,6 +16,7 @@ DEMO_DEFAULTS = {
     "PUBLIC_URL": "http://127.0.0.1:{PORT}",
     "EMBED_ORIGINS": "http://localhost:{PARTNER_PORT}",
     "DEFAULT_COUNTRY": "GB",
+    "LIMIT_ADDRESS": "300/10m",  # whoever tries it out comes from one address
 }
 DEMO_PORTS = {"PORT": "8000", "SANDBOX_PORT": "8100", "PARTNER_PORT": "8200"}
 

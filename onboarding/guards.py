@@ -89,8 +89,8 @@ def _answered(view: View, request: HttpRequest, kwargs: dict[str, Any]) -> HttpR
         return _refusal(request, kwargs) or view(request, **kwargs)
     except UpstreamUnavailable as exc:
         return pages.problem(request, "busy", 503, retry_after=exc.retry_after or 10)
-    except services.LimitReached:
-        return pages.problem(request, "limited", 429, retry_after=1800)
+    except services.LimitReached as exc:
+        return pages.problem(request, "limited", 429, retry_after=exc.seconds, flow_over=True)
     except SessionEnded:
         return see_other(pages.of(request).handle)
     except UpstreamError:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from django.conf import settings
 from django.utils.functional import Promise
-from django.utils.translation import get_language_info
+from django.utils.translation import get_language_info, gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation.trans_real import get_supported_language_variant, parse_accept_lang_header
 
@@ -96,6 +96,23 @@ _BY_FIELD: dict[str, Promise] = {
     "level": _MESSAGES["0000620"],
 }
 _PREFIX = "CUSTOMER_API_"
+
+
+def time_in_words(seconds: int) -> str:
+    """Seconds up to a minute, then whole minutes, from two hours on whole hours; never less than it takes."""
+    if seconds <= 60:
+        return ngettext("%(number)d second", "%(number)d seconds", seconds) % {"number": seconds}
+    minutes, hours = -(-seconds // 60), -(-seconds // 3600)
+    if hours <= 2:
+        return ngettext("%(number)d minute", "%(number)d minutes", minutes) % {"number": minutes}
+    return ngettext("%(number)d hour", "%(number)d hours", hours) % {"number": hours}
+
+
+def too_many_codes(seconds: int) -> str:
+    """Whose limit it is, and whether the identifier is known, is nobody's business."""
+    return gettext("Too many codes have been asked for. Please wait %(time)s, then try again.") % {
+        "time": time_in_words(seconds)
+    }
 
 
 NOT_SENT = _("We could not send a code there just now. Wait a while and try again, or use another way to reach you.")

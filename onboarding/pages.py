@@ -148,9 +148,8 @@ def problem(
 ) -> HttpResponse:
     """Shown instead of a step. `kind` is one of the names that docs/architecture.md lists."""
     seconds = max(1, math.ceil(retry_after)) if retry_after is not None else None
-    return render(
-        request, Step.PROBLEM, {"problem": kind, "retry_after": seconds, **context}, status=status, retry_after=seconds
-    )
+    known = {"problem": kind, "retry_after": seconds, "time": i18n.time_in_words(seconds or 0)}
+    return render(request, Step.PROBLEM, {**known, **context}, status=status, retry_after=seconds)
 
 
 def problem_of(outcome: Outcome) -> str:

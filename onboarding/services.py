@@ -11,15 +11,13 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 
 from django.conf import settings
-from django.db import IntegrityError, transaction
+from django.db import DatabaseError, IntegrityError, transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from onboarding import writes
+from onboarding import limits, writes
 from onboarding.domain.attribution import Touches
 from onboarding.domain.flow import (
-    MAX_CODE_ATTEMPTS,
-    MAX_SENDS,
     OPEN,
     Consent,
     Device,
@@ -60,7 +58,11 @@ class TooSoon(Exception):
 
 
 class LimitReached(Exception):
-    """This flow has used up its codes or its attempts."""
+    """This flow has used up its codes or its attempts; another one gets a code after `seconds`."""
+
+    def __init__(self, seconds: int) -> None:
+        super().__init__(f"another flow in {seconds} seconds")
+        self.seconds = seconds
 
 
 class StepOver(Exception):
@@ -260,18 +262,22 @@ def wait_for_next_code(flow: Flow, now: datetime) -> int:
     """Seconds until another code may be asked for."""
     if flow.code_sent_at is None:
         return 0
-    left = (flow.code_sent_at + cooldown(flow.sends) - now).total_seconds()
+    left = (flow.code_sent_at + cooldown(flow.sends, settings.RESEND_COOLDOWN) - now).total_seconds()
     return max(0, int(left) + (left > int(left)))
 
 
 def send_code(*, flow: Flow, visitor: Visitor, resend: bool, clock: Clock = timezone.now) -> Flow:
     """Has the upstream send a verification code, unless one was sent; `resend` asks for another one.
 
-    Raises TooSoon, LimitReached, Rejected, or UpstreamUnavailable when no answer says that a code is on its way (the
-    same key is then used the next time).
+    Raises TooSoon, LimitReached, limits.Spent, Rejected, or UpstreamUnavailable when no answer says that a code is on
+    its way (the same key is then used the next time), or when it cannot be counted.
     """
-    with locked(flow) as row:
-        submission = _plan_code(row, visitor, resend=resend, now=clock())
+    try:
+        with locked(flow) as row:
+            submission = _plan_code(row, visitor, resend=resend, now=clock())
+    except DatabaseError as exc:  # what cannot be counted is not sent
+        log.error("a code for reference %s cannot be counted: %s", flow.reference, type(exc).__name__)
+        raise UpstreamUnavailable("NOT_COUNTED", retry_after=10) from exc
     if submission is None:
         return row
     submission = perform(submission, WRITES[SubmissionKind.CODE], clock=clock)
@@ -293,15 +299,20 @@ def _plan_code(row: Flow, visitor: Visitor, *, resend: bool, now: datetime) -> S
         return before  # a double click waits for the first one's answer; else nobody knows, and the same key asks again
     if row.code_sent_at is not None and not resend:
         return None
-    if row.sends >= MAX_SENDS:
-        raise LimitReached
+    if row.sends >= settings.LIMIT_FLOW_SENDS:
+        raise _limit_reached(row, visitor, now)
     wait = wait_for_next_code(row, now)
     if wait:
         raise TooSoon(wait)
+    limits.spend(identity=row.identity, address=visitor.address, now=now)  # only what is new: a repetition is none
     row.sends += 1
     row.touch(now)
     row.save()
     return plan(row, SubmissionKind.CODE, payload, now=now, before=before)
+
+
+def _limit_reached(row: Flow, visitor: Visitor, now: datetime) -> LimitReached:
+    return LimitReached(limits.wait(identity=row.identity, address=visitor.address, now=now))
 
 
 # -- Registering -------------------------------------------------------------------------------------------------------
@@ -348,8 +359,8 @@ def _intend_registration(flow: Flow, code: str, visitor: Visitor, now: datetime)
             if before.progress is Progress.PLANNED or twin:
                 return before, True
         if before is None or before.progress is Progress.REJECTED:  # else the last attempt was never evaluated
-            if row.code_attempts >= MAX_CODE_ATTEMPTS:
-                raise LimitReached
+            if row.code_attempts >= settings.LIMIT_FLOW_CODES:
+                raise _limit_reached(row, visitor, now)
             row.code_attempts += 1
         row.next_handle_digest = handle_digest(writes.handle_for(row, code))
         row.notice, row.notice_code = Notice.NONE, ""
@@ -376,7 +387,7 @@ def replayed_handle(*, handle: str, code: str) -> str | None:
     if flow is None:
         return None
     with locked(flow) as row:
-        if row.replay_misses >= MAX_CODE_ATTEMPTS:
+        if row.replay_misses >= settings.LIMIT_FLOW_CODES:
             return None
         found = writes.handle_for(row, code)
         if handle_digest(found) == row.handle_digest:

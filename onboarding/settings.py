@@ -16,6 +16,8 @@ import environ
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
 
+from onboarding.domain.limits import Allowance, read_allowances
+
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
 if (BASE_DIR / ".env").is_file():
@@ -56,6 +58,20 @@ def _flag(name: str, default: bool) -> bool:
 
 def _list(name: str) -> list[str]:
     return [part.strip() for part in env.str(name, "").split(",") if part.strip()]
+
+
+def _allowances(name: str, default: str) -> tuple[Allowance, ...]:
+    try:
+        return read_allowances(env.str(name, default))
+    except ValueError as exc:
+        raise ImproperlyConfigured(f"{name} {exc}.") from exc
+
+
+def _pauses(name: str, default: str) -> tuple[int, ...]:
+    parts = [part.strip() for part in env.str(name, default).split(",")]
+    if not all(part.isascii() and part.isdigit() and int(part) <= 3600 for part in parts):
+        raise ImproperlyConfigured(f"{name} must list seconds such as 30,60,120, each at most 3600.")
+    return tuple(int(part) for part in parts)
 
 
 # -- The process -------------------------------------------------------------------------------------------------------
@@ -113,6 +129,14 @@ WEBHOOK_PRIVATE_HOSTS = tuple(host.lower() for host in _list("WEBHOOK_PRIVATE_HO
 FLOW_IDLE_MINUTES = _number("FLOW_IDLE_MINUTES", 60, 1, 7 * 24 * 60)
 FLOW_MAX_HOURS = _number("FLOW_MAX_HOURS", 24, 0.1, 30 * 24)
 RETENTION_HOURS = _number("RETENTION_HOURS", 24, 0, 365 * 24)  # personal data after the end of a flow
+
+# -- How often ---------------------------------------------------------------------------------------------------------
+# Over any stretch of time, in all flows and processes together. The recipient's is the upstream's own limit.
+LIMIT_RECIPIENT = _allowances("LIMIT_RECIPIENT", "3/10m,5/30m")
+LIMIT_ADDRESS = _allowances("LIMIT_ADDRESS", "10/10m,30/24h")  # an IPv4 address, or the /64 of an IPv6 one
+LIMIT_FLOW_SENDS = int(_number("LIMIT_FLOW_SENDS", 3, 1, 20))
+LIMIT_FLOW_CODES = int(_number("LIMIT_FLOW_CODES", 5, 1, 20))  # the upstream voids a ticket after five wrong ones
+RESEND_COOLDOWN = _pauses("RESEND_COOLDOWN", "30,60,120")  # before the second, the third and any further code
 
 # -- Seeing it ---------------------------------------------------------------------------------------------------------
 METRICS_TOKEN = env.str("METRICS_TOKEN", "")

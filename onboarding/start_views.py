@@ -12,7 +12,7 @@ from django.utils import timezone, translation
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 
-from onboarding import dictionaries, i18n, pages, partners, services, visitor
+from onboarding import dictionaries, i18n, limits, pages, partners, services, visitor
 from onboarding.domain.flow import Consent, Step
 from onboarding.domain.partner import Partner
 from onboarding.forms import IdentifyForm, errors_of
@@ -75,6 +75,10 @@ def _start_flow(request: HttpRequest, partner: Partner, fresh: Landing) -> HttpR
         return send_first_code(request, flow, handle)
     except services.StepOver:  # a repetition that came while the flow went on
         return see_other(handle)
+    except limits.Spent as exc:  # the page stays as it was: sent again later, it goes on with the same flow
+        pages.set_page(request, flow=None, handle="")
+        text = i18n.too_many_codes(exc.seconds)
+        return show_identify(request, request.POST.dict(), form, page_error=text, retry_after=exc.seconds)
     except services.Rejected as exc:
         pages.set_page(request, flow=None, handle="", landing=renewed(landing))
         return show_identify(request, request.POST.dict(), form, rejected=exc)
@@ -112,6 +116,7 @@ def show_identify(
     rejected: services.Rejected | None = None,
     page_error: str = "",
     status: int = 0,
+    retry_after: int | None = None,
 ) -> HttpResponse:
     """The identify step with what was entered, and what is wrong with it."""
     channel = values.get("channel", "") if values.get("channel") in settings.CHANNELS else settings.CHANNELS[0]
@@ -123,7 +128,9 @@ def show_identify(
         errors.append((f"id_{field}" if field in IDENTIFY_FIELDS else "", i18n.not_sent(rejected.code, rejected.field)))
     context = _choices({**values, "channel": channel}) | _ways(pages.of(request), channel)
     context["deleted"] = request.GET.get("deleted") == "1"
-    return pages.render(request, Step.IDENTIFY, context, status=status or (422 if errors else 200), errors=errors)
+    context["problem"] = "limited" if retry_after else ""
+    status = 429 if retry_after else status or (422 if errors else 200)
+    return pages.render(request, Step.IDENTIFY, context, status=status, errors=errors, retry_after=retry_after)
 
 
 def _choices(values: dict[str, str]) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from onboarding import (
     level_pages,
     level_services,
     level_views,
+    limits,
     pages,
     review_services,
     services,
@@ -33,6 +34,9 @@ from onboarding.forms import PasswordForm, VerifyForm, errors_of
 from onboarding.guards import View, customer_page, left_flow, posted, see_other, with_flow
 from onboarding.models import Flow
 from onboarding.upstream.errors import UpstreamUnavailable
+
+SOON = 60  # seconds that a customer may wait for on the page
+
 
 # -- The flow ----------------------------------------------------------------------------------------------------------
 
@@ -46,6 +50,9 @@ def flow_view(view: View) -> View:
             return view(request, **kwargs)
         except services.StepOver:
             return _current_step(request, status=409 if request.method == "POST" else 200)
+        except limits.Spent as exc:
+            flow = services.find_flow(pages.of(request).handle)
+            return _spent(request, flow, exc.seconds) if flow else left_flow(request, pages.of(request).handle)
 
     return customer_page(with_flow(or_current))
 
@@ -58,6 +65,15 @@ def _current_step(request: HttpRequest, *, status: int) -> HttpResponse:
         return left_flow(request, page.handle)
     pages.set_page(request, flow=flow)
     return _show(request, *_fetched(request, flow, services.position(flow)), status=status)
+
+
+def _spent(request: HttpRequest, flow: Flow, seconds: int) -> HttpResponse:
+    """No code for now: beside the button where it is soon over or where nothing was sent yet, else as a problem."""
+    if seconds > SOON and flow.code_sent_at is not None:
+        return pages.problem(request, "limited", 429, retry_after=seconds)
+    pages.set_page(request, flow=flow)
+    errors = [("", i18n.too_many_codes(seconds))]
+    return _verify(request, flow, status=429, errors=errors, retry_after=seconds, problem="limited")
 
 
 @flow_view
@@ -191,7 +207,14 @@ def _answer_password(request: HttpRequest, flow: Flow, handle: str, here: Positi
 
 
 def _verify(
-    request: HttpRequest, flow: Flow, *, status: int = 200, errors: pages.Errors = (), typed: str = ""
+    request: HttpRequest,
+    flow: Flow,
+    *,
+    status: int = 200,
+    errors: pages.Errors = (),
+    typed: str = "",
+    retry_after: int | None = None,
+    problem: str = "",
 ) -> HttpResponse:
     context = {
         "identifier": pages.shown_identifier(flow),
@@ -200,8 +223,9 @@ def _verify(
         "wait": services.wait_for_next_code(flow, timezone.now()),
         "typed": typed,
         "agent_refused": flow.notice == Notice.AGENT,
+        "problem": problem,
     }
-    return pages.render(request, Step.VERIFY, context, status=status, errors=errors)
+    return pages.render(request, Step.VERIFY, context, status=status, errors=errors, retry_after=retry_after)
 
 
 def _answer_verify(request: HttpRequest, flow: Flow, handle: str, here: Position) -> HttpResponse:
@@ -234,9 +258,7 @@ def resend(request: HttpRequest, flow: Flow, handle: str) -> HttpResponse:
             "Please wait %(seconds)d seconds before you ask for another code.",
             exc.seconds,
         ) % {"seconds": exc.seconds}
-        response = _verify(request, flow, status=429, errors=[("", text)])
-        response["Retry-After"] = str(exc.seconds)
-        return response
+        return _verify(request, flow, status=429, errors=[("", text)], retry_after=exc.seconds)
     except services.Rejected as exc:
         return _verify(request, flow, status=422, errors=[("", i18n.not_sent(exc.code, exc.field))])
     return see_other(handle)

@@ -15,7 +15,7 @@ from typing import Any
 
 from django.conf import settings
 
-from onboarding import partners
+from onboarding import limits, partners
 from onboarding.domain import attribution
 from onboarding.domain.flow import Channel, Identity, Notice, Outcome, Progress, Visitor
 from onboarding.domain.levels import Level, to_json
@@ -129,6 +129,7 @@ def _reject_code(flow: Flow, submission: Submission, error: UpstreamError, now: 
         _accept_code(flow, submission, str(uuid.uuid4()), now)
         return Progress.ACCEPTED
     flow.sends -= 1
+    limits.give_back(identity=flow.identity, planned_at=submission.planned_at)
     return Progress.REJECTED
 
 

@@ -71,6 +71,7 @@ class Server:
             "SUPPORT_URL": "https://trading.example/support",
             "TERMS_URL": "https://trading.example/{lang}/terms",
             "PRIVACY_URL": "https://trading.example/{lang}/privacy",
+            "LIMIT_ADDRESS": "off",  # everybody in the tests comes from one address
             **settings,
         }
         self.log = Path(tempfile.mkstemp(prefix="onboarding-", suffix=".log")[1])

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -105,10 +105,6 @@ class Notice(StrEnum):
 
 
 IDENTITY_NOTICES = frozenset({Notice.EMAIL, Notice.PHONE, Notice.PHONE_AREA, Notice.COUNTRY, Notice.ACCOUNT_TYPE})
-
-MAX_SENDS = 3  # codes per flow; the upstream itself allows 5 per recipient and half hour (docs/upstream.md)
-MAX_CODE_ATTEMPTS = 5  # codes evaluated per flow; the upstream voids a ticket after five wrong ones
-COOLDOWN_SECONDS = (30, 60, 120)  # before the second, third and any further code
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,6 +241,6 @@ def expires_at(*, created: datetime, touched: datetime, idle: timedelta, longest
     return min(touched + idle, created + longest)
 
 
-def cooldown(sends: int) -> timedelta:
-    """How long after the last code the next one may be asked for, when `sends` have been sent."""
-    return timedelta(seconds=COOLDOWN_SECONDS[min(max(sends, 1), len(COOLDOWN_SECONDS)) - 1])
+def cooldown(sends: int, pauses: Sequence[int]) -> timedelta:
+    """How long after the last code the next one may be asked for, when `sends` have been sent; `pauses` in seconds."""
+    return timedelta(seconds=pauses[min(max(sends, 1), len(pauses)) - 1])

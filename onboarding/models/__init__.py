@@ -5,6 +5,7 @@ from onboarding.models.flow import Flow, Submission, SubmissionKind, new_referen
 from onboarding.models.funnel import Funnel, FunnelRound
 from onboarding.models.milestone import Delivery, Milestone, MilestoneKind
 from onboarding.models.partner import Partner
+from onboarding.models.quota import Quota
 
 __all__ = [
     "Delivery",
@@ -14,6 +15,7 @@ __all__ = [
     "Milestone",
     "MilestoneKind",
     "Partner",
+    "Quota",
     "SealedField",
     "Submission",
     "SubmissionKind",

@@ -87,7 +87,7 @@ def test_a_flow_expires_when_idle_and_at_its_longest_in_any_case() -> None:
 
 @pytest.mark.parametrize(("sends", "seconds"), [(0, 30), (1, 30), (2, 60), (3, 120), (9, 120)])
 def test_each_further_code_waits_longer(sends: int, seconds: int) -> None:
-    assert cooldown(sends).total_seconds() == seconds
+    assert cooldown(sends, (30, 60, 120)).total_seconds() == seconds
 
 
 def test_a_review_is_asked_about_ever_less_often_and_some_forty_times_in_two_days() -> None:

@@ -51,6 +51,10 @@ def run(code: list[str], **changed: str) -> subprocess.CompletedProcess[str]:
         ({"WEBHOOK_PRIVATE_HOSTS": "crm.internal,https://crm.internal"}, "WEBHOOK_PRIVATE_HOSTS"),
         ({"WEBHOOK_PRIVATE_HOSTS": "127.0.0.1:8080"}, "WEBHOOK_PRIVATE_HOSTS"),
         ({"LANGUAGE_CODE": "xx"}, "LANGUAGE_CODE"),
+        ({"LIMIT_RECIPIENT": "3 in 10 minutes"}, "LIMIT_RECIPIENT"),
+        ({"LIMIT_ADDRESS": ""}, "LIMIT_ADDRESS"),
+        ({"LIMIT_FLOW_SENDS": "0"}, "LIMIT_FLOW_SENDS"),
+        ({"RESEND_COOLDOWN": "30,soon"}, "RESEND_COOLDOWN"),
     ],
 )
 def test_a_wrong_value_stops_the_server_with_one_sentence(changed: dict[str, str], name: str) -> None:

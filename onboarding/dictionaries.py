@@ -106,6 +106,15 @@ def registrable(lang: str) -> tuple[Country, ...]:
     return tuple(country for country in countries(lang) if country.code.upper() in wanted)
 
 
+def texted(lang: str) -> tuple[Country, ...]:
+    """The countries to whose numbers codes may go by text message."""
+    if not settings.SMS_COUNTRIES:
+        return tuple(country for country in registrable(lang) if country.area)
+    wanted = {code.upper() for code in settings.SMS_COUNTRIES}
+    found = (c for c in countries(lang) if wanted & {c.code.upper(), c.alpha2.upper()})
+    return tuple(country for country in found if country.area)
+
+
 def company_countries() -> frozenset[str]:
     """Dictionary codes of the countries in which companies may register here; none when the upstream does not say."""
     if AccountType.ENTERPRISE not in settings.ACCOUNT_TYPES:

@@ -6,6 +6,7 @@ import hashlib
 import re
 import unicodedata
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import phonenumbers
@@ -13,8 +14,10 @@ from django import forms
 from django.conf import settings
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
+from django.utils.translation import gettext, gettext_noop
 from django.utils.translation import gettext_lazy as _
 
+from onboarding import i18n, numbers, pumping
 from onboarding.domain.flow import AccountType, Channel, Identity
 from onboarding.patterns import matches
 from onboarding.upstream.wire import Country
@@ -51,6 +54,7 @@ class IdentifyForm(forms.Form):
         *,
         countries: Sequence[Country],
         areas: Sequence[Country],
+        texted: Sequence[Country],
         company_countries: frozenset[str] = frozenset(),
         ask_consent: bool = True,
         **kwargs: Any,
@@ -58,6 +62,7 @@ class IdentifyForm(forms.Form):
         super().__init__(data, **kwargs)
         self._countries = {country.code: country for country in countries}
         self._areas = {country.code: country for country in areas if country.area}
+        self._texted = texted
         self._company_countries = company_countries
         if not ask_consent:
             del self.fields["terms"]
@@ -69,7 +74,7 @@ class IdentifyForm(forms.Form):
         return code
 
     def clean_channel(self) -> Channel:
-        value = self.cleaned_data["channel"] or settings.CHANNELS[0]
+        value = self.cleaned_data["channel"] or pumping.needed_channels()[0]
         if value not in settings.CHANNELS:
             raise ValidationError(_("Choose e-mail or phone."))
         return Channel(value)
@@ -91,7 +96,9 @@ class IdentifyForm(forms.Form):
             )
         if channel is Channel.EMAIL and not data.get("email") and "email" not in self.errors:
             self.add_error("email", _("Enter your e-mail address."))
-        if channel is Channel.PHONE:
+        if channel is Channel.PHONE and channel not in pumping.channels():
+            self.add_error(None, i18n.sms_stopped())
+        elif channel is Channel.PHONE:
             self._clean_phone(data, country or "")
         return data
 
@@ -106,13 +113,25 @@ class IdentifyForm(forms.Form):
             return
         area, number = read_phone(data["phone"], area, list(self._areas.values()))
         if number is None:
-            self.add_error(
-                "phone",
-                _("This is not a phone number in %(country)s. Check the number and its country.")
-                % {"country": area.name},
-            )
+            self.add_error("phone", _not_a_number(data["phone"], area))
             return
         data["phone_area"], data["phone"] = area.code, number
+        refusal = self._not_texted(area, number)
+        if refusal:
+            self.add_error("phone", refusal)
+
+    def _not_texted(self, area: Country, number: str) -> str:
+        """Why no code may go to this number, "" when it may. Where countries share a code, the number tells which."""
+        found = numbers.region(area.area, number)
+        regions = {country.alpha2 or country.code for country in self._texted}
+        narrow = settings.SMS_COUNTRIES or settings.COUNTRIES  # else it is enough that the upstream lists the code
+        if area.code not in {country.code for country in self._texted} or (narrow and found not in regions):
+            return gettext("We do not send text messages to numbers of this country. Use another number.")
+        if found in pumping.stopped_countries():
+            return i18n.sms_stopped()
+        if not numbers.is_personal(area.area, number):
+            return gettext(_IMPERSONAL)
+        return ""
 
     def identity(self) -> Identity:
         """What was entered, for the service. Valid forms only."""
@@ -128,6 +147,19 @@ class IdentifyForm(forms.Form):
             area_country=area.code if area and by_phone else "",
             phone=data["phone"] if by_phone else "",
         )
+
+
+_IMPERSONAL = gettext_noop("We cannot send a text message to this kind of number. Enter the number of a mobile phone.")
+
+
+def _not_a_number(text: str, area: Country) -> str:
+    """What is wrong with a number that the country's pattern refuses: it may be one that no person has."""
+    _area, number = read_phone(text, replace(area, pattern=""), ())
+    if number is not None and not numbers.is_personal(area.area, number):
+        return gettext(_IMPERSONAL)
+    return gettext("This is not a phone number in %(country)s. Check the number and its country.") % {
+        "country": area.name
+    }
 
 
 def ascii_digits(text: str) -> str:

@@ -19,7 +19,7 @@ from django.urls import reverse
 from django.utils import timezone, translation
 from django.views.decorators.csrf import csrf_exempt
 
-from onboarding import embedding, i18n, pages, partners, services
+from onboarding import embedding, i18n, pages, partners, pumping, services
 from onboarding.domain.flow import Step
 from onboarding.domain.partner import DEFAULT
 from onboarding.forms import VerifyForm
@@ -91,6 +91,8 @@ def _answered(view: View, request: HttpRequest, kwargs: dict[str, Any]) -> HttpR
         return pages.problem(request, "busy", 503, retry_after=exc.retry_after or 10)
     except services.LimitReached as exc:
         return pages.problem(request, "limited", 429, retry_after=exc.seconds, flow_over=True)
+    except pumping.NoChannel:
+        return pages.problem(request, "unsupported", 503, retry_after=300, no_channel=True)
     except SessionEnded:
         return see_other(pages.of(request).handle)
     except UpstreamError:

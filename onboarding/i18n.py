@@ -13,6 +13,8 @@ from django.utils.translation import get_language_info, gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation.trans_real import get_supported_language_variant, parse_accept_lang_header
 
+from onboarding.services import SMS_STOPPED
+
 
 def supported(tag: str) -> str:
     """Our language for any language tag (`zh-CN`, `es_MX`, `EN`), or "" when we have none."""
@@ -115,11 +117,20 @@ def too_many_codes(seconds: int) -> str:
     }
 
 
+def sms_stopped() -> str:
+    """While the operator has stopped text messages, to everybody or to a country."""
+    if "email" in settings.CHANNELS:
+        return gettext("We cannot send text messages there at the moment. Use your e-mail address instead.")
+    return gettext("We cannot send text messages there at the moment. Please come back later.")
+
+
 NOT_SENT = _("We could not send a code there just now. Wait a while and try again, or use another way to reach you.")
 
 
-def not_sent(code: str, field: str) -> Promise:
+def not_sent(code: str, field: str) -> str | Promise:
     """What to tell a customer to whom no code was sent: like `refusal`, but an unknown reason is no fault of theirs."""
+    if code == SMS_STOPPED:
+        return sms_stopped()
     return NOT_SENT if field == "page" and code.removeprefix(_PREFIX) not in _MESSAGES else refusal(code, field)
 
 

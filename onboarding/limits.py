@@ -12,10 +12,10 @@ import math
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
-import phonenumbers
 from django.conf import settings
 from django.db import DatabaseError, transaction
 
+from onboarding import numbers
 from onboarding.domain import limits as rules
 from onboarding.domain.flow import Channel, Identity
 from onboarding.domain.limits import Allowance
@@ -48,21 +48,13 @@ def recipient(identity: Identity) -> str:
     mailboxes meets the limit of the address.
     """
     if identity.channel is Channel.PHONE:
-        return _e164(identity.area, identity.phone)
+        return numbers.e164(identity.area, identity.phone)
     name, _at, host = identity.email.strip().lower().rpartition("@")
     try:
         host = host.encode("idna").decode()
     except UnicodeError:
         pass  # no name that the DNS knows: left as it is typed
     return f"{name}@{host}"
-
-
-def _e164(area: str, number: str) -> str:
-    try:
-        parsed = phonenumbers.parse(f"+{area.lstrip('+')}{number}")
-    except phonenumbers.NumberParseException:
-        return f"{area}{number}"
-    return phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
 
 
 def network(address: str) -> str:

@@ -14,6 +14,11 @@ ANSWERS = Counter("onboarding_answers_total", "Answers to customers by step and 
 FLOWS_STARTED = Counter("onboarding_flows_started_total", "Flows begun")
 CODES_SENT = Counter("onboarding_codes_sent_total", "Verification codes sent", ["channel"])
 LIMITED = Counter("onboarding_limited_total", "Codes not sent because of a limit, by what it counts", ["kind"])
+SMS_ALARMS = Counter(
+    "onboarding_sms_alarms_total",
+    "Codes sent by text message and not used: alarms, by country",
+    ["country"],
+)
 SUBMISSIONS = Counter("onboarding_submissions_total", "Submissions that reached a state", ["kind", "state"])
 SUBMISSIONS_OPEN = Gauge(
     "onboarding_submissions_open", "Registrations and levels in the database without a known outcome", ["state"]

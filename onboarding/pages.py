@@ -110,7 +110,6 @@ def render(
         "error_of": _by_field(errors),
         "links": links(language, page.partner),
         "progress": progress(step, is_registered=page.flow is not None and page.flow.registered_at is not None),
-        "channels": settings.CHANNELS,
         "captcha_key": settings.CAPTCHA_SITE_KEY if captcha else "",
         "captcha_script": embedding.CAPTCHA_SCRIPTS.get(captcha, ""),
         "htmx_config": HTMX_CONFIG,

@@ -15,7 +15,7 @@ from django.db import DatabaseError, IntegrityError, transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from onboarding import limits, writes
+from onboarding import limits, pumping, writes
 from onboarding.domain.attribution import Touches
 from onboarding.domain.flow import (
     OPEN,
@@ -49,6 +49,9 @@ log = logging.getLogger("onboarding.services")
 TWIN_SECONDS = 10  # the same code again this soon after its refusal is a double click, not another try
 
 
+SMS_STOPPED = "SMS_STOPPED"  # our own refusal among the upstream's codes: the operator has stopped text messages
+
+
 class TooSoon(Exception):
     """The next code may be asked for after `seconds`."""
 
@@ -70,7 +73,7 @@ class StepOver(Exception):
 
 
 class Rejected(Exception):
-    """A definite refusal by the upstream, with its code and the field it concerns."""
+    """A definite refusal, by the upstream with its code or by ourselves, and the field it concerns."""
 
     def __init__(self, code: str, field: str) -> None:
         super().__init__(code)
@@ -296,6 +299,8 @@ def _plan_code(row: Flow, visitor: Visitor, *, resend: bool, now: datetime) -> S
     payload = writes.code_payload(row, visitor)
     same = before is not None and writes.same_request(before.payload, payload)
     if before is not None and same and (before.progress.is_pending or before.progress is Progress.PLANNED):
+        if before.progress is not Progress.SENT:
+            _require_channel(row)
         return before  # a double click waits for the first one's answer; else nobody knows, and the same key asks again
     if row.code_sent_at is not None and not resend:
         return None
@@ -304,11 +309,17 @@ def _plan_code(row: Flow, visitor: Visitor, *, resend: bool, now: datetime) -> S
     wait = wait_for_next_code(row, now)
     if wait:
         raise TooSoon(wait)
+    _require_channel(row)
     limits.spend(identity=row.identity, address=visitor.address, now=now)  # only what is new: a repetition is none
     row.sends += 1
     row.touch(now)
     row.save()
     return plan(row, SubmissionKind.CODE, payload, now=now, before=before)
+
+
+def _require_channel(row: Flow) -> None:
+    if pumping.is_stopped(row.identity):
+        raise Rejected(SMS_STOPPED, "page")
 
 
 def _limit_reached(row: Flow, visitor: Visitor, now: datetime) -> LimitReached:

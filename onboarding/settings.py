@@ -137,6 +137,10 @@ LIMIT_ADDRESS = _allowances("LIMIT_ADDRESS", "10/10m,30/24h")  # an IPv4 address
 LIMIT_FLOW_SENDS = int(_number("LIMIT_FLOW_SENDS", 3, 1, 20))
 LIMIT_FLOW_CODES = int(_number("LIMIT_FLOW_CODES", 5, 1, 20))  # the upstream voids a ticket after five wrong ones
 RESEND_COOLDOWN = _pauses("RESEND_COOLDOWN", "30,60,120")  # before the second, the third and any further code
+# Text messages: where they may go (the country of the number), and when the operator hears that codes are not used.
+SMS_COUNTRIES = tuple(_list("SMS_COUNTRIES"))
+SMS_ALARM_SENDS = int(_number("SMS_ALARM_SENDS", 30, 1, 1_000_000))  # within two hours, to numbers that begin alike
+SMS_ALARM_SHARE = _number("SMS_ALARM_SHARE", 0.2, 0, 1)  # of them used, below which it is one
 
 # -- Seeing it ---------------------------------------------------------------------------------------------------------
 METRICS_TOKEN = env.str("METRICS_TOKEN", "")

@@ -12,7 +12,7 @@ from django.utils import timezone, translation
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 
-from onboarding import dictionaries, i18n, limits, pages, partners, services, visitor
+from onboarding import dictionaries, i18n, limits, pages, partners, pumping, services, visitor
 from onboarding.domain.flow import Consent, Step
 from onboarding.domain.partner import Partner
 from onboarding.forms import IdentifyForm, errors_of
@@ -52,7 +52,7 @@ def _start_flow(request: HttpRequest, partner: Partner, fresh: Landing) -> HttpR
     landing = from_field(text, partner)
     if landing is not None:
         pages.set_page(request, landing=landing)  # from here on in the language of the page that was answered
-    if request.POST.get("switch") in settings.CHANNELS and landing is not None:
+    if request.POST.get("switch") in pumping.channels() and landing is not None:
         return switch_channel(request)
     form = identify_form(request, request.POST)
     if landing is None or is_old(text):
@@ -103,6 +103,7 @@ def identify_form(request: HttpRequest, data: Any, *, ask_consent: bool = True) 
         data,
         countries=dictionaries.registrable(language),
         areas=dictionaries.countries(language),
+        texted=dictionaries.texted(language),
         company_countries=dictionaries.company_countries(),
         ask_consent=ask_consent,
     )
@@ -119,7 +120,8 @@ def show_identify(
     retry_after: int | None = None,
 ) -> HttpResponse:
     """The identify step with what was entered, and what is wrong with it."""
-    channel = values.get("channel", "") if values.get("channel") in settings.CHANNELS else settings.CHANNELS[0]
+    offered = pumping.needed_channels()
+    channel = values.get("channel", "") if values.get("channel") in offered else offered[0]
     errors: list[tuple[str, str | Promise]] = [("", page_error)] if page_error else []
     if form is not None and not form.is_valid():
         errors += errors_of(form)
@@ -146,7 +148,7 @@ def _choices(values: dict[str, str]) -> dict[str, Any]:
             "phone_area": match_country(everywhere, values.get("phone_area", "")),
         },
         "countries": registrable,
-        "areas": [c for c in everywhere if c.area],
+        "areas": dictionaries.texted(language),
         "account_types": settings.ACCOUNT_TYPES if any(c.code in company_countries for c in registrable) else (),
     }
 
@@ -156,13 +158,13 @@ def _ways(page: pages.Page, channel: str) -> dict[str, Any]:
     if page.flow is not None:
         return {
             "action": reverse("answer", args=[page.handle, Step.IDENTIFY]),
-            "channel_links": [(name, f"?change={name}") for name in settings.CHANNELS],
+            "channel_links": [(name, f"?change={name}") for name in pumping.channels()],
         }
     landing = page.landing or Landing(page.partner.slug, "")
     return {
         "action": f"{pages.landing_path(page.partner)}?{landing.query(channel=channel)}",
         "landing_field": landing.signed(),
-        "channel_links": [(name, f"?{landing.query(channel=name)}") for name in settings.CHANNELS],
+        "channel_links": [(name, f"?{landing.query(channel=name)}") for name in pumping.channels()],
         "language_links": [(c, name, f"?{landing.query(lang=c, channel=channel)}") for c, name in i18n.choices()],
     }
 

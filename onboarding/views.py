@@ -24,6 +24,7 @@ from onboarding import (
     level_views,
     limits,
     pages,
+    pumping,
     review_services,
     services,
     start_views,
@@ -91,7 +92,7 @@ def flow_page(request: HttpRequest, flow: Flow, handle: str) -> HttpResponse:
         flow = again
     flow, here = _looked_at(request, flow)
     change = request.GET.get("change", "")
-    if change in settings.CHANNELS and here.step in (Step.PASSWORD, Step.VERIFY, Step.IDENTIFY):
+    if change in pumping.channels() and here.step in (Step.PASSWORD, Step.VERIFY, Step.IDENTIFY):
         return start_views.show_identify(request, _known(flow) | {"channel": change})
     if here.step is Step.LEVEL:
         return level_pages.look_at_level(request, flow, here)
@@ -178,7 +179,7 @@ def _answer_twice(request: HttpRequest, flow: Flow, handle: str, here: Position)
 
 
 def _answer_identify(request: HttpRequest, flow: Flow, handle: str, here: Position) -> HttpResponse:
-    if request.POST.get("switch") in settings.CHANNELS:
+    if request.POST.get("switch") in pumping.channels():
         return start_views.switch_channel(request)
     form = start_views.identify_form(request, request.POST, ask_consent=False)
     if not form.is_valid():
@@ -224,6 +225,7 @@ def _verify(
         "typed": typed,
         "agent_refused": flow.notice == Notice.AGENT,
         "problem": problem,
+        "channels": pumping.channels(),
     }
     return pages.render(request, Step.VERIFY, context, status=status, errors=errors, retry_after=retry_after)
 

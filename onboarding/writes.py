@@ -15,7 +15,7 @@ from typing import Any
 
 from django.conf import settings
 
-from onboarding import limits, partners
+from onboarding import limits, partners, pumping
 from onboarding.domain import attribution
 from onboarding.domain.flow import Channel, Identity, Notice, Outcome, Progress, Visitor
 from onboarding.domain.levels import Level, to_json
@@ -114,6 +114,11 @@ def _send_code(submission: Submission) -> str:
 
 
 def _accept_code(flow: Flow, submission: Submission, ticket: str, now: datetime) -> None:
+    pumping.note_sent(flow.identity, now)
+    _put_ticket(flow, ticket, now)
+
+
+def _put_ticket(flow: Flow, ticket: str, now: datetime) -> None:
     """The ticket replaces the earlier one: only the newest code counts from now on."""
     flow.personal = {**flow.personal, "ticket": ticket}
     flow.code_sent_at = now
@@ -126,7 +131,7 @@ def _reject_code(flow: Flow, submission: Submission, error: UpstreamError, now: 
         # Nobody has proven yet that the identifier is theirs, so nobody may learn that it is registered: the page goes
         # on as if a code had been sent, and no code will fit.
         # A made-up ticket lets the register call take its usual time.
-        _accept_code(flow, submission, str(uuid.uuid4()), now)
+        _put_ticket(flow, str(uuid.uuid4()), now)
         return Progress.ACCEPTED
     flow.sends -= 1
     limits.give_back(identity=flow.identity, planned_at=submission.planned_at)
@@ -213,6 +218,7 @@ def _accept_registration(flow: Flow, submission: Submission, answer: Registratio
     flow.previous_handle_digest = flow.handle_digest
     flow.handle_digest, flow.next_handle_digest = flow.next_handle_digest or flow.handle_digest, None
     flow.notice, flow.notice_code = Notice.NONE, ""
+    pumping.note_used(flow.identity, flow.code_sent_at or now)
     flow.personal = {
         **flow.personal,
         "ticket": "",
@@ -234,6 +240,7 @@ def _reject_registration(flow: Flow, submission: Submission, error: UpstreamErro
     field = error.field.value if isinstance(error, Refused) else ""
     if error.code in EXISTS_CODES:
         flow.outcome = Outcome.EXISTS  # the code was right, so whoever reads this owns the identifier
+        pumping.note_used(flow.identity, flow.code_sent_at or now)
         reached(flow, MilestoneKind.VERIFIED, now)
     elif field == Notice.CODE:
         pass  # said at once on the verify step, nothing to remember

@@ -6,6 +6,7 @@ from onboarding.models.funnel import Funnel, FunnelRound
 from onboarding.models.milestone import Delivery, Milestone, MilestoneKind
 from onboarding.models.partner import Partner
 from onboarding.models.quota import Quota
+from onboarding.models.sms import SmsCount, SmsStop
 
 __all__ = [
     "Delivery",
@@ -17,6 +18,8 @@ __all__ = [
     "Partner",
     "Quota",
     "SealedField",
+    "SmsCount",
+    "SmsStop",
     "Submission",
     "SubmissionKind",
     "new_reference",

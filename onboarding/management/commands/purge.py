@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand
 from django.db import close_old_connections
 from django.utils import timezone
 
-from onboarding import housekeeping, limits, webhooks
+from onboarding import housekeeping, limits, pumping, webhooks
 
 
 class Command(BaseCommand):
@@ -27,6 +27,7 @@ class Command(BaseCommand):
                 self.stdout.write(f"{housekeeping.purge(now=now)} flows purged")
                 webhooks.forget(now=now)
                 limits.forget(now=now)
+                pumping.forget(now=now)
                 if not options["loop"]:
                     return
                 close_old_connections()

@@ -52,6 +52,7 @@ def content_security_policy(frame_origins: Iterable[str]) -> str:
     parts = {
         "default-src": "'none'",
         "script-src": f"'self' {captcha}".strip(),
+        "worker-src": "'self'",  # the solver of a proof of work
         "style-src": "'self'",
         "img-src": "'self' data: blob:",
         "font-src": "'self'",

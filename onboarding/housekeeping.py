@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from onboarding.domain import flow as flow_rules
 from onboarding.domain.flow import Outcome, Progress
-from onboarding.models import Flow, Submission, SubmissionKind
+from onboarding.models import Flow, Once, Submission, SubmissionKind
 from onboarding.review_services import look_at_review
 from onboarding.sealing import SealBroken
 from onboarding.services import ensure_token
@@ -108,6 +108,7 @@ def purge(*, now: datetime) -> int:
 
     Flows with an open outcome wait: the body is needed to ask about it, and a registration must not get lost.
     """
+    Once.objects.filter(until__lte=now).delete()
     due = Flow.objects.filter(Q(purge_at__lte=now) | Q(delete_asked=True), purged_at=None)
     open_flows = Submission.objects.filter(PENDING).values("flow")
     done = 0

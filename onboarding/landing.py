@@ -8,6 +8,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime
 from functools import cached_property
 from typing import Any
 
@@ -39,6 +40,7 @@ class Landing:
     account_type: str = ""
     agent: str = ""  # referrer agent's number
     attribution: Mapping[str, Any] = field(default_factory=dict)  # Touches, as stored
+    opened: float = 0.0  # seconds since 1970: when the page was first shown
 
     @cached_property
     def touches(self) -> Touches:
@@ -84,6 +86,7 @@ def from_request(request: HttpRequest, partner: Partner) -> Landing:
     return Landing(
         partner=partner.slug,
         nonce=secrets.token_urlsafe(16),
+        opened=round(timezone.now().timestamp(), 1),
         language=i18n.negotiate((query.get("lang", ""),), accept, default=partner.language),
         country=_short(query, "country", 20),
         account_type=AccountType.ENTERPRISE if query.get("openAccountType") == "1" else "",
@@ -130,6 +133,11 @@ def is_old(text: str) -> bool:
     except signing.SignatureExpired:
         return True
     return False
+
+
+def seconds_open(landing: Landing, now: datetime) -> float:
+    """How long ago the page was first shown; what was put right on it meanwhile does not count anew."""
+    return now.timestamp() - landing.opened
 
 
 def renewed(landing: Landing) -> Landing:

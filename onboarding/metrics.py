@@ -26,6 +26,15 @@ SUBMISSIONS_OPEN = Gauge(
 ATTRIBUTION_DROPPED = Counter(
     "onboarding_attribution_dropped_total", "Values of links not taken, because they look personal", ["reason"]
 )
+CHALLENGES_GIVEN = Counter("onboarding_challenges_given_total", "Proofs of work asked for, by reason", ["reason"])
+CHALLENGES_PASSED = Counter(
+    "onboarding_challenges_passed_total", "Challenges that counted, by reason and how (work or wait)", ["reason", "way"]
+)
+CHALLENGES_FAILED = Counter(
+    "onboarding_challenges_failed_total",
+    "Answers to challenges that did not count (wrong, early, expired, used)",
+    ["why"],
+)
 
 
 def observe_upstream(endpoint: str, outcome: str, seconds: float, _trace: str, _code: str) -> None:

@@ -12,7 +12,7 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 from django.urls import reverse
-from django.utils import translation
+from django.utils import timezone, translation
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 
@@ -24,6 +24,7 @@ from onboarding.gateway import upstream_language
 from onboarding.landing import Landing
 from onboarding.metrics import ANSWERS
 from onboarding.models import Flow
+from onboarding.proof import Challenge
 
 Errors = Iterable[tuple[str, str | Promise]]  # (id of the field, or "" for the page; text)
 
@@ -127,6 +128,17 @@ def render(
         response["Retry-After"] = str(retry_after)
     ANSWERS.labels(step.value, str(status)).inc()
     return response
+
+
+def challenged(challenge: Challenge | None) -> dict[str, Any]:
+    """What a form shows of the work that is asked for before it counts."""
+    if challenge is None:
+        return {}
+    return {
+        "ticket": challenge.ticket,
+        "work": json.dumps(challenge.work),
+        "wait_for_proof": challenge.left(timezone.now()),
+    }
 
 
 def element(request: HttpRequest, template: str, context: Mapping[str, Any], *, status: int) -> HttpResponse:

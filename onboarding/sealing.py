@@ -26,15 +26,24 @@ class SealBroken(Exception):
 
 @cache
 def _fernet(keys: tuple[str, ...]) -> MultiFernet:
-    def derive(key: str) -> Fernet:
-        raw = HKDF(algorithm=SHA256(), length=32, salt=None, info=b"onboarding.sealing").derive(key.encode())
-        return Fernet(base64.urlsafe_b64encode(raw))
+    return MultiFernet([Fernet(base64.urlsafe_b64encode(_derived(key, "sealing", 32))) for key in keys])
 
-    return MultiFernet([derive(key) for key in keys])
+
+def _derived(key: str, purpose: str, length: int) -> bytes:
+    """A key of its own for each purpose, so that what one signs or seals is worth nothing elsewhere."""
+    return HKDF(algorithm=SHA256(), length=length, salt=None, info=f"onboarding.{purpose}".encode()).derive(
+        key.encode()
+    )
 
 
 def _keys() -> tuple[str, ...]:
     return (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)
+
+
+def derived_keys(purpose: str) -> list[tuple[bytes, bytes]]:
+    """Two keys for this purpose from each of our keys, the current one first."""
+    pairs = (_derived(key, purpose, 64) for key in _keys())
+    return [(pair[:32], pair[32:]) for pair in pairs]
 
 
 def seal(value: Any) -> str:

@@ -35,7 +35,8 @@ from onboarding.domain.levels import Level
 from onboarding.gateway import upstream, upstream_language
 from onboarding.metrics import CODES_SENT, FLOWS_STARTED
 from onboarding.milestones import reached
-from onboarding.models import Flow, MilestoneKind, Submission, SubmissionKind, release_connection
+from onboarding.models import Flow, MilestoneKind, Once, Submission, SubmissionKind, release_connection
+from onboarding.proof import Proof
 from onboarding.sealing import derive_handle, fingerprint, handle_digest
 from onboarding.submissions import Clock, find, find_to_plan, locked, new_key, perform, plan
 from onboarding.upstream.client import Call
@@ -70,6 +71,10 @@ class LimitReached(Exception):
 
 class StepOver(Exception):
     """The flow has moved on: the step answered is not the current one any more."""
+
+
+class AlreadyUsed(Exception):
+    """The landing has had its turns, or the proof has counted for something else."""
 
 
 class Rejected(Exception):
@@ -167,12 +172,41 @@ def is_given_up(flow: Flow, level: Level | None) -> bool:
 # -- Starting and correcting -------------------------------------------------------------------------------------------
 
 
-def start_flow(*, entry: Entry, identity: Identity, consent: Consent, now: datetime) -> tuple[Flow, str]:
+def find_begun(entry: Entry, identity: Identity) -> tuple[Flow, str] | None:
+    """The flow that this landing and these answers began, and its handle: for a reload, a double click, Back."""
+    digest = _landing_digest(entry, identity)
+    found = Flow.objects.filter(landing_digest=digest).first()
+    return (found, derive_handle("landing", digest)) if found else None
+
+
+def _landing_digest(entry: Entry, identity: Identity) -> str:
+    return fingerprint("landing", entry.nonce, *(str(value) for value in asdict(identity).values()))
+
+
+# A landing is meant for one flow. Somebody may still go back, correct the address and send again, and two people may
+# share a page without being joined: so other answers begin another flow, with a proof and a few times only. One page
+# that was fetched once is then no machine that makes flows.
+FLOWS_PER_LANDING = 3
+
+
+def _turns(entry: Entry) -> list[str]:
+    return [fingerprint("turn", entry.nonce, str(number)) for number in range(FLOWS_PER_LANDING)]
+
+
+def flows_begun(entry: Entry) -> int:
+    """How many flows this landing has begun."""
+    return Once.objects.filter(digest__in=_turns(entry)).count()
+
+
+def start_flow(
+    *, entry: Entry, identity: Identity, consent: Consent, now: datetime, proof: Proof | None = None
+) -> tuple[Flow, str]:
     """The flow that this landing and these answers began, and its handle; made once, found at every repetition.
 
-    Another answer on the same landing begins another flow: a page that two people share must never join them.
+    Other answers on the same landing begin another flow, with a proof. Raises AlreadyUsed when the proof, or the
+    landing, has been used meanwhile: nothing is stored then.
     """
-    digest = fingerprint("landing", entry.nonce, *(str(value) for value in asdict(identity).values()))
+    digest = _landing_digest(entry, identity)
     handle = derive_handle("landing", digest)
     flow = Flow(
         handle_digest=handle_digest(handle) or "",
@@ -195,6 +229,7 @@ def start_flow(*, entry: Entry, identity: Identity, consent: Consent, now: datet
     try:
         with transaction.atomic():
             flow.save(force_insert=True)
+            _take_turn(entry, proof, now)
             reached(flow, MilestoneKind.IDENTIFIED, now)
     except IntegrityError:
         found = Flow.objects.filter(landing_digest=digest).first()
@@ -206,18 +241,31 @@ def start_flow(*, entry: Entry, identity: Identity, consent: Consent, now: datet
     return flow, handle
 
 
+def _take_turn(entry: Entry, proof: Proof | None, now: datetime) -> None:
+    """Uses the proof up and one of the landing's turns; without a proof there is only the first one."""
+    if proof is not None and not proof.use():
+        raise AlreadyUsed
+    turns = _turns(entry) if proof or settings.PROOF_OF_WORK == "off" else _turns(entry)[:1]
+    until = now + timedelta(hours=settings.FLOW_MAX_HOURS)  # an older landing is not taken
+    if not any(Once.use(turn, until) for turn in turns):
+        raise AlreadyUsed
+
+
 def _put_identity(flow: Flow, identity: Identity) -> None:
     flow.channel, flow.account_type, flow.country = identity.channel, identity.account_type, identity.country
     flow.personal = {**flow.personal, "identity": asdict(identity)}
 
 
-def correct_identity(*, flow: Flow, identity: Identity, now: datetime) -> Flow:
+def correct_identity(*, flow: Flow, identity: Identity, now: datetime, proof: Proof | None = None) -> Flow:
     """Puts another identifier, channel, country or account type in place; everything else is kept.
 
     A new identifier needs a code of its own at once, whatever the cool-down; the number of codes per flow still counts.
+    Raises AlreadyUsed when the proof counted for another correction; a repetition of the same one needs none.
     """
     with locked(flow) as row:
         _require_unregistered(row)
+        if proof is not None and identity != row.identity and not proof.use():
+            raise AlreadyUsed
         if identity.identifier != row.identity.identifier:
             row.code_sent_at = None
             row.personal = {**row.personal, "ticket": ""}

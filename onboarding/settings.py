@@ -142,6 +142,11 @@ SMS_COUNTRIES = tuple(_list("SMS_COUNTRIES"))
 SMS_ALARM_SENDS = int(_number("SMS_ALARM_SENDS", 30, 1, 1_000_000))  # within two hours, to numbers that begin alike
 SMS_ALARM_SHARE = _number("SMS_ALARM_SHARE", 0.2, 0, 1)  # of them used, below which it is one
 
+# -- People and programs -----------------------------------------------------------------------------------------------
+MIN_HUMAN_SECONDS = _number("MIN_HUMAN_SECONDS", 2, 0, 60)  # autofill is fast too: answering sooner is a sign, no proof
+# auto: work is asked for where signs of a program add up. always: of everybody, under an attack. off: of nobody.
+PROOF_OF_WORK = _choice("PROOF_OF_WORK", "auto", ("auto", "off", "always"))
+
 # -- Seeing it ---------------------------------------------------------------------------------------------------------
 METRICS_TOKEN = env.str("METRICS_TOKEN", "")
 LOG_FORMAT = _choice("LOG_FORMAT", "console" if DEBUG else "json", ("json", "console"))

@@ -12,13 +12,14 @@ from django.utils import timezone, translation
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 
-from onboarding import dictionaries, i18n, limits, pages, partners, pumping, services, visitor
+from onboarding import dictionaries, door, i18n, limits, pages, partners, pumping, services, visitor
 from onboarding.domain.flow import Consent, Step
 from onboarding.domain.partner import Partner
 from onboarding.forms import IdentifyForm, errors_of
 from onboarding.guards import customer_page, see_other
 from onboarding.landing import Landing, from_field, from_request, is_old, region_of, renewed
 from onboarding.models import Flow
+from onboarding.proof import Challenge
 from onboarding.upstream.wire import Country
 
 IDENTIFY_FIELDS = ("account_type", "country", "channel", "email", "phone_area", "phone", "terms")
@@ -61,27 +62,45 @@ def _start_flow(request: HttpRequest, partner: Partner, fresh: Landing) -> HttpR
         return show_identify(request, request.POST.dict(), form, page_error=text)
     if not form.is_valid():
         return show_identify(request, request.POST.dict(), form)
-    now = timezone.now()
-    links = pages.links(landing.language, partner)
-    flow, handle = services.start_flow(
-        entry=services.Entry(
-            partner.slug, landing.nonce, landing.language, landing.touches, landing.agent, visitor.read(request).kind
-        ),
-        identity=form.identity(),
-        consent=Consent(now, landing.language, links["terms"], links["privacy"]),
-        now=now,
+    entry = services.Entry(
+        partner.slug, landing.nonce, landing.language, landing.touches, landing.agent, visitor.read(request).kind
     )
+    return _begin(request, landing, entry, form)
+
+
+def _begin(request: HttpRequest, landing: Landing, entry: services.Entry, form: IdentifyForm) -> HttpResponse:
+    """The flow of this landing and these answers, and on to it; or what has to come first."""
+    given = request.POST.dict()
     try:
+        flow, handle = services.find_begun(entry, form.identity()) or _new_flow(request, landing, entry, form)
         return send_first_code(request, flow, handle)
+    except door.Challenged as exc:
+        return show_identify(request, given, form, challenge=exc.challenge)
+    except services.AlreadyUsed:
+        pages.set_page(request, landing=renewed(landing))
+        text = _("This page has been used before. Nothing you entered is lost: send it once more.")
+        return show_identify(request, given, form, page_error=text)
     except services.StepOver:  # a repetition that came while the flow went on
-        return see_other(handle)
+        return see_other(pages.of(request).handle)
     except limits.Spent as exc:  # the page stays as it was: sent again later, it goes on with the same flow
         pages.set_page(request, flow=None, handle="")
         text = i18n.too_many_codes(exc.seconds)
-        return show_identify(request, request.POST.dict(), form, page_error=text, retry_after=exc.seconds)
+        return show_identify(request, given, form, page_error=text, retry_after=exc.seconds)
     except services.Rejected as exc:
         pages.set_page(request, flow=None, handle="", landing=renewed(landing))
-        return show_identify(request, request.POST.dict(), form, rejected=exc)
+        return show_identify(request, given, form, rejected=exc)
+
+
+def _new_flow(request: HttpRequest, landing: Landing, entry: services.Entry, form: IdentifyForm) -> tuple[Flow, str]:
+    """Another flow, once whoever asks for it has been through the door."""
+    begun = services.flows_begun(entry)
+    if begun >= services.FLOWS_PER_LANDING:
+        raise services.AlreadyUsed
+    proof = door.admit(request, door.of_landing(landing), door.signs_of_landing(request, landing, reused=begun > 0))
+    now = timezone.now()
+    links = pages.links(landing.language, pages.of(request).partner)
+    consent = Consent(now, landing.language, links["terms"], links["privacy"])
+    return services.start_flow(entry=entry, identity=form.identity(), consent=consent, now=now, proof=proof)
 
 
 def switch_channel(request: HttpRequest) -> HttpResponse:
@@ -116,6 +135,7 @@ def show_identify(
     *,
     rejected: services.Rejected | None = None,
     page_error: str = "",
+    challenge: Challenge | None = None,
     status: int = 0,
     retry_after: int | None = None,
 ) -> HttpResponse:
@@ -131,7 +151,8 @@ def show_identify(
     context = _choices({**values, "channel": channel}) | _ways(pages.of(request), channel)
     context["deleted"] = request.GET.get("deleted") == "1"
     context["problem"] = "limited" if retry_after else ""
-    status = 429 if retry_after else status or (422 if errors else 200)
+    context |= pages.challenged(challenge) | {"trap": door.TRAP}
+    status = 429 if retry_after else status or (422 if errors or challenge else 200)
     return pages.render(request, Step.IDENTIFY, context, status=status, errors=errors, retry_after=retry_after)
 
 

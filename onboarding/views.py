@@ -16,6 +16,7 @@ from django.utils import timezone, translation
 from django.utils.translation import ngettext
 
 from onboarding import (
+    door,
     handover_views,
     housekeeping,
     i18n,
@@ -34,6 +35,7 @@ from onboarding.domain.flow import Channel, Notice, Outcome, Position, Step
 from onboarding.forms import PasswordForm, VerifyForm, errors_of
 from onboarding.guards import View, customer_page, left_flow, posted, see_other, with_flow
 from onboarding.models import Flow
+from onboarding.proof import Challenge
 from onboarding.upstream.errors import UpstreamUnavailable
 
 SOON = 60  # seconds that a customer may wait for on the page
@@ -184,11 +186,18 @@ def _answer_identify(request: HttpRequest, flow: Flow, handle: str, here: Positi
     form = start_views.identify_form(request, request.POST, ask_consent=False)
     if not form.is_valid():
         return start_views.show_identify(request, request.POST.dict(), form)
-    flow = services.correct_identity(flow=flow, identity=form.identity(), now=timezone.now())
+    given, signs = request.POST.dict(), door.signs_of_flow(request)
     try:
+        proof = door.admit(request, door.of_flow(flow), signs)
+        flow = services.correct_identity(flow=flow, identity=form.identity(), now=timezone.now(), proof=proof)
         return start_views.send_first_code(request, flow, handle)
+    except door.Challenged as exc:
+        return start_views.show_identify(request, given, form, challenge=exc.challenge)
+    except services.AlreadyUsed:
+        again = door.challenge_again(door.of_flow(flow), signs)
+        return start_views.show_identify(request, given, form, challenge=again)
     except services.Rejected as exc:
-        return start_views.show_identify(request, request.POST.dict(), form, rejected=exc)
+        return start_views.show_identify(request, given, form, rejected=exc)
 
 
 def _password(request: HttpRequest, *, status: int = 200, errors: pages.Errors = ()) -> HttpResponse:
@@ -216,8 +225,9 @@ def _verify(
     typed: str = "",
     retry_after: int | None = None,
     problem: str = "",
+    challenge: Challenge | None = None,
 ) -> HttpResponse:
-    context = {
+    context = pages.challenged(challenge) | {
         "identifier": pages.shown_identifier(flow),
         "by_phone": flow.channel == Channel.PHONE,
         "sent": flow.code_sent_at is not None,
@@ -253,7 +263,10 @@ def resend(request: HttpRequest, flow: Flow, handle: str) -> HttpResponse:
     if services.position(flow).step is not Step.VERIFY:
         raise services.StepOver
     try:
-        services.send_code(flow=flow, visitor=visitor.read(request), resend=True)
+        if _may_resend(request, flow):
+            services.send_code(flow=flow, visitor=visitor.read(request), resend=True)
+    except door.Challenged as exc:
+        return _verify(request, flow, status=422, challenge=exc.challenge)
     except services.TooSoon as exc:
         text = ngettext(
             "Please wait %(seconds)d second before you ask for another code.",
@@ -264,6 +277,14 @@ def resend(request: HttpRequest, flow: Flow, handle: str) -> HttpResponse:
     except services.Rejected as exc:
         return _verify(request, flow, status=422, errors=[("", i18n.not_sent(exc.code, exc.field))])
     return see_other(handle)
+
+
+def _may_resend(request: HttpRequest, flow: Flow) -> bool:
+    """False for a repetition: its proof has counted, so its code is on its way. Raises Challenged."""
+    if services.wait_for_next_code(flow, timezone.now()):
+        return True  # nobody works for being told to wait
+    proof = door.admit(request, door.of_flow(flow), door.signs_of_flow(request))
+    return proof is None or proof.use()
 
 
 # Seconds after which a page that waits looks again by itself; then it stops, and the link does the same by hand.

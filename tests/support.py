@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import html
 import io
+import json
 import os
 import re
 import secrets
@@ -21,6 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import altcha
 import requests
 from PIL import Image
 
@@ -254,6 +256,25 @@ class Shown:
         chosen = re.search(r'<option value="([^"]*)"[^>]* selected', select.group(0)) if select else None
         return html.unescape(chosen.group(1)) if chosen else ""
 
+    @property
+    def challenge(self) -> dict[str, Any] | None:
+        """The work that the page asks for."""
+        found = re.search(r'id="challenge"[^>]* data-work="([^"]*)"', self.text)
+        return json.loads(html.unescape(found.group(1))) if found else None
+
+    @property
+    def waiting(self) -> int:
+        """Seconds that the page asks to wait where no script does the work."""
+        found = re.search(r'id="challenge"[^>]* data-wait="(\d+)"', self.text)
+        assert found, "nothing is asked"
+        return int(found.group(1))
+
+    @property
+    def proof(self) -> dict[str, str]:
+        """The fields that a script adds once it has done the work."""
+        assert self.challenge, "nothing is asked"
+        return {"ticket": self.value("ticket"), "proof": solution_of(self.challenge)}
+
 
 @dataclass
 class Customer:
@@ -342,6 +363,14 @@ class Customer:
         data |= {f"el-{name}": value for name, value in answers.items()}
         pictures = {"el-proof_of_passpord": ("passport.png", picture(), "image/png")} if files is None else files
         return self.post(self.flow_url + "level/", data, files=pictures)
+
+
+def solution_of(work: dict[str, Any]) -> str:
+    """What a browser's script answers to this challenge."""
+    challenge = altcha.Challenge.from_dict(work)
+    solved = altcha.solve_challenge(challenge)
+    assert solved is not None
+    return altcha.Payload(challenge, solved).to_base64()
 
 
 def fresh_email(tag: str = "") -> str:

@@ -4,6 +4,7 @@ from onboarding.models.fields import SealedField
 from onboarding.models.flow import Flow, Submission, SubmissionKind, new_reference, release_connection
 from onboarding.models.funnel import Funnel, FunnelRound
 from onboarding.models.milestone import Delivery, Milestone, MilestoneKind
+from onboarding.models.once import Once
 from onboarding.models.partner import Partner
 from onboarding.models.quota import Quota
 from onboarding.models.sms import SmsCount, SmsStop
@@ -15,6 +16,7 @@ __all__ = [
     "FunnelRound",
     "Milestone",
     "MilestoneKind",
+    "Once",
     "Partner",
     "Quota",
     "SealedField",

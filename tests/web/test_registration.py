@@ -144,13 +144,6 @@ def test_the_first_post_sent_twice_makes_one_flow_and_sends_one_code(customer: C
     assert sum(message["to"] == customer.sent["email"] for message in sandbox.inbox()) == 1
 
 
-def test_the_same_landing_with_another_answer_is_another_flow(customer: Customer) -> None:
-    customer.identify()
-    first = customer.flow_url
-    customer.post("/", {**customer.sent, "email": fresh_email()})
-    assert customer.flow_url != first
-
-
 def test_twenty_final_posts_at_once_register_once_and_lead_to_the_same_page(
     customer: Customer, sandbox: Sandbox
 ) -> None:

@@ -4,7 +4,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('onboarding', '0007_limits'),
+        ('onboarding', '0008_limits'),
     ]
 
     operations = [

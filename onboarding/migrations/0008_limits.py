@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('onboarding', '0006_review_looks'),
+        ('onboarding', '0007_given_up'),
     ]
 
     operations = [

@@ -1,7 +1,8 @@
 """The upstream's dictionaries: countries, document kinds, where companies may register.
 
-Kept per process and language; served stale when the upstream cannot be asked, and from built-in data (phone numbers'
-metadata and CLDR names) when it never could, so that the first page always renders.
+Kept per process and language, and refreshed by threads of their own; served stale when the upstream cannot be asked,
+and from built-in data (phone numbers' metadata and CLDR names) when it never could, so that the first page always
+renders.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TypeVar
 
 import phonenumbers
@@ -20,6 +22,7 @@ from django.conf import settings
 from onboarding.domain.flow import AccountType
 from onboarding.domain.levels import COMPANY_TYPES, COUNTRIES, DOCUMENT_KINDS
 from onboarding.gateway import upstream, upstream_language
+from onboarding.upstream import budget
 from onboarding.upstream.client import Call
 from onboarding.upstream.errors import OutcomeUnknown, UpstreamError, UpstreamUnavailable
 from onboarding.upstream.wire import Country, DictionaryItem
@@ -28,21 +31,34 @@ log = logging.getLogger("onboarding.dictionaries")
 T = TypeVar("T")
 
 FRESH_SECONDS = 600.0
-RETRY_SECONDS = 15.0  # after a failure, before the upstream is asked again
-READ_TIMEOUT = 2.5  # seconds: a customer is waiting for the page
+RETRY_SECONDS = 10.0  # after a failure, or while the upstream is in doubt, before it is asked again
+FIRST_WAIT = 2.0  # seconds that a page waits for a list which nobody has yet
+REST_SECONDS = 30.0  # after one that did not come in time, before a page waits for any again
+AT_A_TIME = 4  # refreshes: the places of calls in flight are for customers
 COMPANY_COUNTRIES = "company countries"  # our own name for the countries in which companies may register
 NO_COUNTRY = "other"  # an item of the list of countries that is none (docs/upstream.md 2.5)
 OWN_DICTIONARIES = frozenset({DOCUMENT_KINDS, COMPANY_TYPES, "Business_Nature"})
 MOST_DICTIONARIES = 200  # others that are kept; their names come from the upstream's elements
 
-_kept: dict[tuple[str, str], tuple[float, object]] = {}  # (what, language) → (good until, value)
-_locks: dict[tuple[str, str], threading.Lock] = {}
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """A list as it was last had (None: never), when that was tried, and until when it is good."""
+
+    value: object
+    tried: float
+    until: float
+
+
+_kept: dict[tuple[str, str], _Kept] = {}  # by (what, language)
+_refreshes: dict[tuple[str, str], threading.Event] = {}  # under way
 _others: OrderedDict[str, None] = OrderedDict()  # dictionaries that elements name, the one asked for last at the end
 _room = threading.Lock()
+_places = threading.BoundedSemaphore(AT_A_TIME)
 
 
 class _Rest:
-    """The upstream gave no answer: until this moment nobody waits for a list that we have not."""
+    """The upstream gave no answer in time: until this moment no page waits for a list that we have not."""
 
     until = 0.0
 
@@ -51,38 +67,82 @@ _rest = _Rest()
 
 
 def _cached(what: str, lang: str, fetch: Callable[[Call], T], fallback: Callable[[str], T]) -> T:
-    """The kept value while it is fresh; else one thread fetches while the others use what there is."""
+    """The kept value, however old; a thread of its own fetches another when it is time to. Else the built-in one.
+
+    No page waits for the upstream, but for a list that nobody has yet, and then not for long.
+    """
     key = (what, lang)
+    kept = _kept.get(key)
+    refresh = _refresh(key, fetch) if _is_due(kept) else None
+    if kept is None or kept.value is None:
+        if refresh is not None and time.monotonic() >= _rest.until:
+            _await_first(refresh)
+        kept = _kept.get(key)
+    return fallback(lang) if kept is None or kept.value is None else kept.value  # type: ignore[return-value]
+
+
+def _is_due(kept: _Kept | None) -> bool:
+    """In doubt lists are asked for sooner: nobody is harmed by that, and so each process learns how things stand."""
     now = time.monotonic()
-    until, value = _kept.get(key, (0.0, None))
-    if value is not None and now < until:
-        return value  # type: ignore[return-value]  # the key decides the type
-    if value is None and now < _rest.until:
-        return fallback(lang)  # a page with many lists must not wait for each of them
-    lock = _locks.setdefault(key, threading.Lock())
-    if not lock.acquire(timeout=READ_TIMEOUT if value is None else 0):
-        return value if value is not None else fallback(lang)  # type: ignore[return-value]
-    try:
-        until, value = _kept.get(key, (0.0, None))
-        if value is None or time.monotonic() >= until:
-            until, value = _refresh(what, lang, fetch, fallback, value)
-            _kept[key] = (until, value)
-        return value  # type: ignore[return-value]
-    finally:
-        lock.release()
+    if kept is None or now >= kept.until:
+        return True
+    return now >= kept.tried + RETRY_SECONDS and upstream().gate.is_doubtful()
 
 
-def _refresh(
-    what: str, lang: str, fetch: Callable[[Call], T], fallback: Callable[[str], T], stale: object
-) -> tuple[float, object]:
+def _refresh(key: tuple[str, str], fetch: Callable[[Call], object]) -> threading.Event | None:
+    """The refresh that is under way for this list; begun unless there is one. None: enough others are under way."""
+    with _room:
+        if key in _refreshes:
+            return _refreshes[key]
+        if not _places.acquire(blocking=False):
+            return None
+        done = _refreshes[key] = threading.Event()
+    upstream()  # made by one thread before several use it
+    threading.Thread(target=_fetch, args=(key, fetch, done), daemon=True, name=f"dictionary {key[0]}").start()
+    return done
+
+
+def _await_first(refresh: threading.Event) -> None:
+    """One slow list is enough: the others of the page, and the next pages, do without."""
+    began = time.monotonic()
+    ended = refresh.wait(max(0.0, min(FIRST_WAIT, budget.left())))
+    if not ended or time.monotonic() > began + FIRST_WAIT / 2:
+        _rest.until = time.monotonic() + REST_SECONDS
+
+
+def _fetch(key: tuple[str, str], fetch: Callable[[Call], object], done: threading.Event) -> None:
+    """The whole of a refreshing thread. Nobody waits for it, so it has the time that tells a hanging upstream."""
+    what, lang = key
+    before = _kept.get(key)
     try:
-        return time.monotonic() + FRESH_SECONDS, fetch(Call(lang=upstream_language(lang), read_timeout=READ_TIMEOUT))
+        value = fetch(Call(lang=upstream_language(lang), read_timeout=settings.UPSTREAM_READ_TIMEOUT / 2))
+        now = time.monotonic()
+        _kept[key] = _Kept(value, now, now + FRESH_SECONDS)
     except UpstreamError as exc:
         log.warning("dictionary %s not refreshed: %s", what, exc)
-        until = time.monotonic() + RETRY_SECONDS
+        now = time.monotonic()
+        until = now + max(RETRY_SECONDS, exc.retry_after or 0.0)
+        _kept[key] = _Kept(before.value if before else None, now, until)
         if isinstance(exc, UpstreamUnavailable | OutcomeUnknown):
-            _rest.until = until
-        return until, stale if stale is not None else fallback(lang)
+            _rest.until = now + REST_SECONDS
+    finally:
+        with _room:
+            _refreshes.pop(key, None)
+        _places.release()
+        done.set()
+
+
+def warm() -> None:
+    """Has the lists of the first page fetched, if it is time to, and waits for nothing."""
+    for language, _name in settings.LANGUAGES:
+        _warm("countries", language, lambda call: upstream().countries(call))
+    if AccountType.ENTERPRISE in settings.ACCOUNT_TYPES:
+        _warm("company_countries", "en", lambda call: upstream().company_countries(call))
+
+
+def _warm(what: str, lang: str, fetch: Callable[[Call], object]) -> None:
+    if _is_due(_kept.get((what, lang))):
+        _refresh((what, lang), fetch)
 
 
 def forget() -> None:
@@ -134,7 +194,8 @@ def options(dictionary: str, lang: str) -> tuple[DictionaryItem, ...]:
         _make_room(dictionary)
     fallback = _builtin_documents if dictionary == DOCUMENT_KINDS else _nothing
     # A list called like one of ours is still another list.
-    return _cached(f"dictionary {dictionary}", lang, lambda call: upstream().dictionary(dictionary, call), fallback)
+    items = _cached(f"dictionary {dictionary}", lang, lambda call: upstream().dictionary(dictionary, call), fallback)
+    return items or fallback(lang)
 
 
 def needed_options(dictionary: str, lang: str) -> tuple[DictionaryItem, ...]:
@@ -154,7 +215,6 @@ def _make_room(dictionary: str) -> None:
             oldest, _nothing_else = _others.popitem(last=False)
             for key in [key for key in list(_kept) if key[0] == f"dictionary {oldest}"]:
                 _kept.pop(key, None)
-                _locks.pop(key, None)
 
 
 def _nothing(lang: str) -> tuple[DictionaryItem, ...]:

@@ -6,8 +6,9 @@ from functools import cache
 
 from django.conf import settings
 
-from onboarding.metrics import observe_upstream
+from onboarding.metrics import observe_circuit, observe_upstream
 from onboarding.upstream.client import UpstreamClient, UpstreamConfig
+from onboarding.upstream.gate import REGISTRATION
 
 
 @cache
@@ -23,9 +24,17 @@ def upstream() -> UpstreamClient:
             max_in_flight=settings.UPSTREAM_MAX_IN_FLIGHT,
             send_protocol=settings.UPSTREAM_SEND_PROTOCOL,
             captcha=bool(settings.CAPTCHA_PROVIDER),
+            breaker_failures=settings.UPSTREAM_BREAKER_FAILURES,
         ),
         observe=observe_upstream,
+        changed=observe_circuit,
     )
+
+
+def registration_pause() -> float:
+    """Seconds for which nobody can register, as far as this process knows by its own calls; 0: nothing is known."""
+    gate = upstream().gate
+    return max(gate.refuses_for(REGISTRATION), gate.mended_after(REGISTRATION))
 
 
 # Django's language code → what the upstream reads (header and field `lang`).

@@ -26,6 +26,7 @@ from onboarding.forms import VerifyForm
 from onboarding.landing import from_field
 from onboarding.models import Flow, release_connection
 from onboarding.sealing import SealBroken
+from onboarding.upstream import budget
 from onboarding.upstream.errors import SessionEnded, UpstreamError, UpstreamUnavailable
 
 log = logging.getLogger("onboarding.guards")
@@ -41,7 +42,8 @@ def customer_page(view: View) -> View:
     @wraps(view)
     def guarded(request: HttpRequest, **kwargs: Any) -> HttpResponse:
         with translation.override(i18n.negotiate((), request.headers.get("Accept-Language", ""))):
-            response = _answered(view, request, kwargs)
+            with budget.spending(settings.REQUEST_BUDGET_SECONDS):
+                response = _answered(view, request, kwargs)
         _drain(request)
         return response
 

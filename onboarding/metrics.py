@@ -10,6 +10,9 @@ from prometheus_client import Counter, Gauge, Histogram
 UPSTREAM_CALLS = Histogram(
     "onboarding_upstream_seconds", "Calls to the upstream by endpoint and outcome", ["endpoint", "outcome"]
 )
+CIRCUITS = Gauge(
+    "onboarding_upstream_circuit", "0: calls go out, 1: one call probes, 2: calls are refused", ["circuit"]
+)
 ANSWERS = Counter("onboarding_answers_total", "Answers to customers by step and HTTP status", ["step", "status"])
 FLOWS_STARTED = Counter("onboarding_flows_started_total", "Flows begun")
 CODES_SENT = Counter("onboarding_codes_sent_total", "Verification codes sent", ["channel"])
@@ -40,3 +43,8 @@ CHALLENGES_FAILED = Counter(
 def observe_upstream(endpoint: str, outcome: str, seconds: float, _trace: str, _code: str) -> None:
     """One call to the upstream that ended."""
     UPSTREAM_CALLS.labels(endpoint, outcome).observe(seconds)
+
+
+def observe_circuit(circuit: str, state: str) -> None:
+    """One circuit of the upstream that opened or closed; it appears with its first change."""
+    CIRCUITS.labels(circuit).set({"closed": 0, "probing": 1, "open": 2}[state])

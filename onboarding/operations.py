@@ -14,7 +14,8 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.http import require_safe
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from onboarding import __version__, embedding, housekeeping
+from onboarding import __version__, dictionaries, embedding, housekeeping
+from onboarding.gateway import upstream
 from onboarding.metrics import SUBMISSIONS_OPEN
 
 
@@ -26,13 +27,25 @@ def healthz(_request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def readyz(_request: HttpRequest) -> HttpResponse:
-    """The database answers and has every migration; 503 otherwise."""
+    """The database answers and has every migration; 503 otherwise.
+
+    A sick upstream leaves every process ready: it meets all of them alike, and our own page, in the customer's
+    language, is better than a proxy's. It is said in `degraded`. Only a process that has known nothing but "the whole
+    tenant or address is wrong" is not ready, so that a release with wrong settings goes no further.
+    """
     try:
         executor = MigrationExecutor(connection)
         missing = bool(executor.migration_plan(executor.loader.graph.leaf_nodes()))
     except DatabaseError:
         return JsonResponse({"status": "no database"}, status=503)
-    return JsonResponse({"status": "migrations missing" if missing else "ok"}, status=503 if missing else 200)
+    if missing:
+        return JsonResponse({"status": "migrations missing"}, status=503)
+    dictionaries.warm()  # a process that serves nobody yet learns, too, whether its settings are right
+    gate = upstream().gate
+    if gate.never_worked():
+        return JsonResponse({"status": "misconfigured"}, status=503)
+    words = gate.words()
+    return JsonResponse({"status": "degraded", "degraded": words} if words else {"status": "ok"})
 
 
 @require_safe

@@ -100,6 +100,10 @@ UPSTREAM_READ_TIMEOUT = _number("UPSTREAM_READ_TIMEOUT", 20, 0.05, 120)  # the u
 UPSTREAM_MAX_IN_FLIGHT = int(
     _number("UPSTREAM_MAX_IN_FLIGHT", 64, 1, 10_000)
 )  # a dead upstream must not eat all threads
+# Different customers whose calls must fail within a minute before a service counts as dead; 0: it never does.
+UPSTREAM_BREAKER_FAILURES = int(_number("UPSTREAM_BREAKER_FAILURES", 5, 0, 1000))
+# All calls that one request makes, together: a customer and a proxy wait for one page, not for each call.
+REQUEST_BUDGET_SECONDS = _number("REQUEST_BUDGET_SECONDS", 25, 2, 120)
 UPSTREAM_SEND_PROTOCOL = _flag("UPSTREAM_SEND_PROTOCOL", True)  # undocumented, yet every real client sends it
 CAPTCHA_PROVIDER = _choice("CAPTCHA_PROVIDER", "", ("", "recaptcha", "recaptcha.net"))
 CAPTCHA_SITE_KEY = env.str("CAPTCHA_SITE_KEY", "")

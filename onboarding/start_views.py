@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import ceil
 from typing import Any
 
 from django.conf import settings
@@ -16,6 +17,7 @@ from onboarding import dictionaries, door, i18n, limits, pages, partners, pumpin
 from onboarding.domain.flow import Consent, Step
 from onboarding.domain.partner import Partner
 from onboarding.forms import IdentifyForm, errors_of
+from onboarding.gateway import registration_pause
 from onboarding.guards import customer_page, see_other
 from onboarding.landing import Landing, from_field, from_request, is_old, region_of, renewed
 from onboarding.models import Flow
@@ -150,6 +152,7 @@ def show_identify(
         errors.append((f"id_{field}" if field in IDENTIFY_FIELDS else "", i18n.not_sent(rejected.code, rejected.field)))
     context = _choices({**values, "channel": channel}) | _ways(pages.of(request), channel)
     context["deleted"] = request.GET.get("deleted") == "1"
+    context["pause"] = ceil(registration_pause()) if pages.of(request).flow is None else 0
     context["problem"] = "limited" if retry_after else ""
     context |= pages.challenged(challenge) | {"trap": door.TRAP}
     status = 429 if retry_after else status or (422 if errors or challenge else 200)

@@ -7,6 +7,7 @@ transaction is open while the upstream works. Whoever else comes in the meantime
 from __future__ import annotations
 
 import logging
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -16,14 +17,16 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import F, QuerySet
 
 from onboarding.domain.flow import ASKED_FOR, PENDING, Progress
 from onboarding.metrics import SUBMISSIONS
 from onboarding.milestones import reached
 from onboarding.models import Flow, MilestoneKind, Submission, release_connection
+from onboarding.upstream import budget
 from onboarding.upstream.codes import Field
 from onboarding.upstream.errors import (
+    NOTHING_SENT,
     ContractBroken,
     Misconfigured,
     OutcomeUnknown,
@@ -160,12 +163,22 @@ def _record_nothing_done(submission: Submission, earlier: Progress, exc: Upstrea
     An answer that concerns our question, not the customer (a wrong address of ours, say), tells nothing about what an
     earlier question of unknown outcome did: that one stays unknown, under its key.
     """
-    if exc.code == UNREADABLE:  # the upstream did it, but we cannot read how: the same key gives the same answer
+    if exc.code in NOTHING_SENT:
+        _put_back(submission, earlier)
+    elif exc.code == UNREADABLE:  # the upstream did it, but we cannot read how: the same key gives the same answer
         _record(submission, Progress.UNKNOWN, exc, now)
     elif keeps_key(exc) or earlier is Progress.UNKNOWN:
         _record(submission, earlier, exc, now)
     else:
         _record(submission, Progress.PLANNED, exc, now, key=new_key())
+
+
+def _put_back(submission: Submission, earlier: Progress) -> None:
+    """No byte went out, so the row tells what it told before: the last answer's code and trace too."""
+    if _ours(submission).update(state=earlier, tries=F("tries") - 1):
+        submission.state = earlier
+    else:
+        submission.refresh_from_db()
 
 
 def _is_current(submission: Submission) -> bool:
@@ -225,9 +238,25 @@ def give_up(submission: Submission, now: datetime) -> bool:
     return True
 
 
+_waiting = threading.BoundedSemaphore(max(1, settings.UPSTREAM_MAX_IN_FLIGHT // 2))
+
+
 def _wait(submission: Submission) -> Submission:
-    """Until the one who sends has an answer; at most WAIT_FOR_TWIN seconds."""
-    deadline = time.monotonic() + WAIT_FOR_TWIN
+    """Until the one who sends has an answer; at most WAIT_FOR_TWIN seconds, within the request's time.
+
+    Each who waits holds a thread, so half as many may as may ask the upstream; the others are told at once that it is
+    on its way.
+    """
+    if not _waiting.acquire(blocking=False):
+        submission.refresh_from_db()
+        return submission
+    try:
+        return _wait_for_twin(submission, time.monotonic() + min(WAIT_FOR_TWIN, budget.left()))
+    finally:
+        _waiting.release()
+
+
+def _wait_for_twin(submission: Submission, deadline: float) -> Submission:
     pause = 0.05
     while True:
         submission.refresh_from_db()

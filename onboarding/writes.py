@@ -81,7 +81,8 @@ def _payload(request: Any, flow: Flow, visitor: Visitor) -> dict[str, Any]:
 
 
 def _call(submission: Submission, **extra: str) -> Call:
-    return Call(idempotency_key=submission.key, **{**submission.payload["call"], **extra})
+    call: dict[str, Any] = {**submission.payload["call"], **extra}
+    return Call(idempotency_key=submission.key, question=submission.question, **call)
 
 
 @contextmanager

@@ -162,6 +162,7 @@ class Submission(models.Model):
 
     # In memory only: this process holds the right to send it, from the plan or from a claim.
     claimed = False
+    question = False  # ... and asks what an earlier call under the same key did
 
     @property
     def progress(self) -> domain.Progress:
@@ -188,5 +189,6 @@ class Submission(models.Model):
             )
             if taken:
                 self.state, self.sent_at, self.claimed = domain.Progress.SENT, now, True
+                self.question = before.is_pending
                 return before
         return None

@@ -30,7 +30,7 @@ def guard(call: Call, state: State) -> None:
     if "busy" in tags and state.count("busy", who) <= 2:
         raise Failure("GATEWAY_CODE_018", bare=True)
     if "ratelimit" in tags and state.count("ratelimit", who) <= 2:
-        headers = (("x-ratelimit-reset", "2"),)
+        headers = (("x-ratelimit-reset", "1"),)
         raise RawAnswer(Reply(429, b"Too Many Requests", "text/plain; charset=utf-8", headers, code="429"))
 
 

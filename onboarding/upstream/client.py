@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 from onboarding.domain.levels import Level
 
-from . import multipart, reading
+from . import budget, multipart, reading
 from .codes import MANUAL_REVIEW
 from .errors import Envelope, SessionEnded
 from .sending import Call, Observer, Sender, UpstreamConfig
@@ -52,9 +52,12 @@ class UpstreamClient:
         now: Callable[[], float] = time.time,
         observe: Observer | None = None,
         tls: ssl.SSLContext | None = None,
+        changed: Callable[[str, str], None] | None = None,
     ) -> None:
+        """`changed` hears of every circuit that opens or closes: its name and state."""
         self.config = config
-        self._sender = Sender(config, now, observe, tls)
+        self._sender = Sender(config, now, observe, tls, changed)
+        self.gate = self._sender.gate
 
     def close(self) -> None:
         self._sender.close()
@@ -200,6 +203,7 @@ class UpstreamClient:
     def upload(self, content: BinaryIO, filename: str, content_type: str, call: Call) -> str:
         """The URL that is then the element's answer. Never encrypted (docs/upstream.md 2.11)."""
         longest = self.config.read_timeout if call.read_timeout is None else call.read_timeout
+        longest = min(longest, budget.left())
         upload = multipart.encode(content, filename, content_type, longest)
         headers = {"Content-Type": upload.content_type, "Content-Length": str(upload.length)}
         return self._sender.send(

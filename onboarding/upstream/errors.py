@@ -27,6 +27,8 @@ from .codes import (
 
 LONGEST_WAIT = 3600.0  # seconds
 RATE_LIMIT_CYCLE = 60.0  # seconds; limits count per minute (docs/upstream.md 1.4)
+# Our own refusals: no byte of the call went out, and nothing that is known about it has changed.
+NOTHING_SENT = frozenset({"BREAKER_OPEN", "TOLD_TO_WAIT", "NO_TIME", "BULKHEAD"})
 _CODE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
@@ -113,6 +115,14 @@ class Envelope:
     trace: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """What an answer says about the next calls of its endpoint."""
+
+    seconds: float
+    everybody: bool  # else only the one who asked
+
+
 def keeps_key(error: UpstreamError) -> bool:
     """Whether the next attempt carries the same idempotency key.
 
@@ -141,7 +151,7 @@ def error_for(
     was); `accept` are codes besides "0" that are good here; `now` is epoch seconds, for a `Retry-After` that
     is a date.
     """
-    known: dict[str, Any] = {"trace": trace, "status": status, "retry_after": _wait(status, headers, now)}
+    known: dict[str, Any] = {"trace": trace, "status": status, "retry_after": _seconds_to_wait(status, headers, now)}
     # The puzzle comes with 405; the header alone decides, because its silent sister uses another status.
     if "x-amzn-waf-action" in headers:
         return UpstreamUnavailable("WAF", **known)
@@ -191,16 +201,37 @@ def _envelope(body: bytes, trace: str) -> Envelope | str:
     )
 
 
-def _wait(status: int, headers: Mapping[str, str], now: float) -> float | None:
+def told_to_wait(status: int, headers: Mapping[str, str], now: float) -> Wait | None:
+    """How long the endpoint is to be left alone; None when the answer does not ask for it.
+
+    Limits count per endpoint (docs/upstream.md 1.4), by what the documents do not say. All our calls come from one
+    address under one company, so a 429 is for all of us, unless it says itself that calls are left: then it is about
+    the one who asked. A 503 with a time is about the service, but one sick machine behind it must not stop everybody
+    for an hour.
+    """
+    left = _calls_left(headers)
+    if status == 503 and "retry-after" in headers:
+        seconds = _seconds_to_wait(status, headers, now)
+        return Wait(min(seconds, RATE_LIMIT_CYCLE), True) if seconds else None
+    if status != 429 and left != "0":
+        return None
+    seconds = _seconds_to_wait(status, headers, now)
+    return Wait(seconds, status != 429 or left in ("", "0")) if seconds else None
+
+
+def _calls_left(headers: Mapping[str, str]) -> str:
+    """ "remairing" is the upstream's own spelling; the right one is read too (docs/upstream.md 1.4)."""
+    return headers.get("x-ratelimit-remairing", headers.get("x-ratelimit-remaining", "")).strip()
+
+
+def _seconds_to_wait(status: int, headers: Mapping[str, str], now: float) -> float | None:
     """Seconds to wait, at most an hour; None when the answer says nothing about it.
 
-    `x-ratelimit-reset` comes with every reply and counts only when nothing is left. "remairing" is the
-    upstream's own spelling; the right one is read too (docs/upstream.md 1.4).
+    `x-ratelimit-reset` comes with every reply and counts only when nothing is left.
     """
     found = _retry_after(headers.get("retry-after", ""), now)
     if found is None:
-        left = headers.get("x-ratelimit-remairing", headers.get("x-ratelimit-remaining", ""))
-        if status == 429 or left.strip() == "0":
+        if status == 429 or _calls_left(headers) == "0":
             found = _seconds(headers.get("x-ratelimit-reset", ""))
         if status == 429 and found is None:
             found = RATE_LIMIT_CYCLE

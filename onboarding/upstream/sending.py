@@ -10,19 +10,23 @@ import logging
 import ssl
 import time
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from . import signing
-from .errors import ContractBroken, Envelope, UpstreamError, error_for
+from . import budget, signing
+from .breaker import Limits
+from .errors import ContractBroken, Envelope, UpstreamError, UpstreamUnavailable, Wait, error_for, told_to_wait
+from .gate import Gate
 from .reading import Unreadable
 from .transport import Transport
 
 logger = logging.getLogger("onboarding.upstream")
 
 T = TypeVar("T")
+LEAST_TIME = 1.0  # seconds; with less left of a request's time no call is begun: most take a fraction of that
 # endpoint, outcome ("ok" or the error's class), seconds, trace, code
 Observer = Callable[[str, str, float, str, str], None]
 
@@ -40,6 +44,7 @@ class UpstreamConfig:
     max_in_flight: int = 64
     send_protocol: bool = True  # the fields of wire.UNDOCUMENTED
     captcha: bool = False
+    breaker_failures: int = 5  # different askers; 0: no circuit ever opens
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +58,17 @@ class Call:
     idempotency_key: str = field(default="", repr=False)
     read_timeout: float | None = None
     connect_timeout: float | None = None
+    question: bool = False  # about what an earlier call under the same key did
+
+
+@dataclass(slots=True)
+class _Outing:
+    """One call on its way: the time that it has, in seconds, and what its answer said about the next ones."""
+
+    connect_timeout: float
+    read_timeout: float
+    total: float | None
+    wait: Wait | None = None
 
 
 def header_value(value: str) -> str:
@@ -69,6 +85,7 @@ class Sender:
         now: Callable[[], float],
         observe: Observer | None,
         tls: ssl.SSLContext | None,
+        changed: Callable[[str, str], None] | None = None,
     ) -> None:
         if not config.base_url.startswith(("https://", "http://")):
             raise ValueError("The upstream's base URL must begin with https:// or http://.")
@@ -78,6 +95,8 @@ class Sender:
         self._now = now
         self._observe = observe
         self._transport = Transport(config.max_in_flight, tls)
+        longest = config.connect_timeout + config.read_timeout + 5
+        self.gate = Gate(Limits(least=config.breaker_failures, probe=longest), time.monotonic, changed)
 
     def close(self) -> None:
         self._transport.close()
@@ -134,36 +153,61 @@ class Sender:
         started = time.perf_counter()
         status = 0
         try:
-            exchange = self._transport.exchange(
-                method,
-                url,
-                {**self._headers(call, trace, timestamp), **_present(headers)},
-                body,
-                connect_timeout=self.config.connect_timeout if call.connect_timeout is None else call.connect_timeout,
-                read_timeout=self.config.read_timeout if call.read_timeout is None else call.read_timeout,
-                trace=trace,
-            )
-            status = exchange.status
-            answer = error_for(
-                exchange.status,
-                exchange.headers,
-                exchange.body,
-                flaw=exchange.flaw,
-                trace=trace,
-                accept=accept,
-                now=self._now(),
-            )
-            if isinstance(answer, UpstreamError):
-                raise answer
-            try:
-                value = read(answer)
-            except Unreadable as exc:
-                raise ContractBroken("UNREADABLE", trace=trace, status=status) from exc
+            with self._allowed(endpoint, call, trace) as out:
+                exchange = self._transport.exchange(
+                    method,
+                    url,
+                    {**self._headers(call, trace, timestamp), **_present(headers)},
+                    body,
+                    connect_timeout=out.connect_timeout,
+                    read_timeout=out.read_timeout,
+                    total=out.total,
+                    trace=trace,
+                )
+                status = exchange.status
+                out.wait = told_to_wait(status, exchange.headers, self._now())
+                answer = error_for(
+                    exchange.status,
+                    exchange.headers,
+                    exchange.body,
+                    flaw=exchange.flaw,
+                    trace=trace,
+                    accept=accept,
+                    now=self._now(),
+                )
+                if isinstance(answer, UpstreamError):
+                    raise answer
+                try:
+                    value = read(answer)
+                except Unreadable as exc:
+                    raise ContractBroken("UNREADABLE", trace=trace, status=status) from exc
         except UpstreamError as error:
             self._tell(endpoint, type(error).__name__, error.code, status, started, trace)
             raise
         self._tell(endpoint, "ok", answer.code, status, started, trace)
         return value
+
+    @contextmanager
+    def _allowed(self, endpoint: str, call: Call, trace: str) -> Iterator[_Outing]:
+        """Lets the call out, in the time that its request has left, and tells the gate how it went."""
+        left = budget.left()
+        if left < LEAST_TIME:
+            raise UpstreamUnavailable("NO_TIME", trace=trace, retry_after=1.0)
+        who = call.idempotency_key or call.token or trace
+        permit = self.gate.enter(endpoint, f"{hash(who):x}", question=call.question, trace=trace)
+        connect = self.config.connect_timeout if call.connect_timeout is None else call.connect_timeout
+        read = self.config.read_timeout if call.read_timeout is None else call.read_timeout
+        out = _Outing(min(connect, left), min(read, left), left if left < connect + read else None)
+        patient = out.read_timeout >= self.config.read_timeout / 2
+        try:
+            yield out
+        except UpstreamError as error:
+            self.gate.leave(permit, error, patient=patient, wait=out.wait)
+            raise
+        except BaseException:  # an error of ours, or the process ends: the place of a probe must not stay taken
+            self.gate.abandon(permit)
+            raise
+        self.gate.leave(permit, None, patient=patient, wait=out.wait)
 
     def _headers(self, call: Call, trace: str, timestamp: int) -> dict[str, str]:
         """docs/upstream.md 1.2. The time stamp equals the one in a signed body."""

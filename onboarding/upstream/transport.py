@@ -151,9 +151,10 @@ class Transport:
         *,
         connect_timeout: float,
         read_timeout: float,
+        total: float | None = None,
         trace: str,
     ) -> Exchange:
-        """One request and its reply. Times in seconds. UpstreamUnavailable, OutcomeUnknown."""
+        """One request and its reply. Times in seconds; `total` for all of it. UpstreamUnavailable, OutcomeUnknown."""
         if not self._places.acquire(blocking=False):
             raise UpstreamUnavailable("BULKHEAD", trace=trace)
         try:
@@ -166,7 +167,9 @@ class Transport:
                 prepared,
                 stream=True,
                 allow_redirects=False,
-                timeout=(max(connect_timeout, _SHORTEST), max(read_timeout, _SHORTEST)),
+                timeout=urllib3.Timeout(  # type: ignore[arg-type]  # the adapter takes it, its stubs do not know
+                    connect=max(connect_timeout, _SHORTEST), read=max(read_timeout, _SHORTEST), total=total
+                ),
             )
             with response:
                 content, flaw = _read(response)

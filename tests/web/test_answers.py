@@ -6,6 +6,7 @@ import io
 import re
 import socket
 import struct
+import time
 import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -436,7 +437,9 @@ def test_the_fragment_is_the_main_part_of_the_full_page(customer: Customer) -> N
 
 
 @pytest.mark.parametrize("tag", ["ratelimit", "waf"])
-def test_an_upstream_that_refuses_before_work_gives_the_busy_page(customer: Customer, tag: str) -> None:
+def test_an_upstream_that_refuses_before_work_gives_the_busy_page(
+    customer: Customer, sandbox: Sandbox, tag: str
+) -> None:
     email = fresh_email(tag)
     customer.identify(email=email)
     shown = customer.password()
@@ -445,6 +448,12 @@ def test_an_upstream_that_refuses_before_work_gives_the_busy_page(customer: Cust
     assert (shown.status, shown.problem) == (503, "busy")
     assert int(shown.response.headers["Retry-After"]) > 0
     for _ in range(3):
+        if tag == "ratelimit":
+            asked = [call for call in sandbox.calls() if call["body"].get("loginName") == email]
+            assert customer.verify().problem == "busy"
+            again = [call for call in sandbox.calls() if call["body"].get("loginName") == email]
+            assert len(again) == len(asked), "asked before it was time"
+            time.sleep(int(shown.response.headers["Retry-After"]))
         shown = customer.get(customer.flow_url)
         shown = customer.verify() if "id_code" in shown.text else customer.post(customer.flow_url + "resend/", {})
         if shown.step == "level":

@@ -117,19 +117,26 @@ def _fetch(key: tuple[str, str], fetch: Callable[[Call], object], done: threadin
     try:
         value = fetch(Call(lang=upstream_language(lang), read_timeout=settings.UPSTREAM_READ_TIMEOUT / 2))
         now = time.monotonic()
-        _kept[key] = _Kept(value, now, now + FRESH_SECONDS)
+        _keep(key, _Kept(value, now, now + FRESH_SECONDS), done)
     except UpstreamError as exc:
         log.warning("dictionary %s not refreshed: %s", what, exc)
         now = time.monotonic()
         until = now + max(RETRY_SECONDS, exc.retry_after or 0.0)
-        _kept[key] = _Kept(before.value if before else None, now, until)
+        _keep(key, _Kept(before.value if before else None, now, until), done)
         if isinstance(exc, UpstreamUnavailable | OutcomeUnknown):
             _rest.until = now + REST_SECONDS
     finally:
         with _room:
-            _refreshes.pop(key, None)
+            if _refreshes.get(key) is done:
+                del _refreshes[key]
         _places.release()
         done.set()
+
+
+def _keep(key: tuple[str, str], kept: _Kept, done: threading.Event) -> None:
+    with _room:
+        if _refreshes.get(key) is done:
+            _kept[key] = kept
 
 
 def warm() -> None:
@@ -146,8 +153,9 @@ def _warm(what: str, lang: str, fetch: Callable[[Call], object]) -> None:
 
 
 def forget() -> None:
-    """Empties the cache (tests, and operators' shells)."""
+    """Empties the cache (tests, and operators' shells). What is under way comes too late to be kept."""
     _kept.clear()
+    _refreshes.clear()
     _others.clear()
     _rest.until = 0.0
 

@@ -56,7 +56,9 @@ REGISTRATION = ("send_code", "register")  # endpoints without which nobody can r
 _SICK_CODES = frozenset({"500", *(f"GATEWAY_CODE_{number}" for number in ("011", "012", "013", "902"))})
 _SICK_LINES = frozenset({"TIMEOUT", "CUT", "EMPTY", "NOT_JSON", "NO_ENVELOPE", "HTTP_408"})
 
-EVERYBODY = 3  # different askers without a good answer between: it is not one customer's group or country
+# It is not one customer's group or country, and no hiccup: so many askers, over so many seconds, and no other answer.
+EVERYBODY = 3
+PERSISTS_SECONDS = 5.0
 MISCONFIGURED_SECONDS = 300.0  # how long after the last such answer the first page warns
 # Wrong for the whole tenant or address, whatever is asked.
 _WHOLE = frozenset(
@@ -79,8 +81,13 @@ class _Trouble:
     """Answers of one endpoint that only the operator can mend, since its last other answer."""
 
     code: str
+    first: float
     last: float
     who: set[str]
+
+    @property
+    def persists(self) -> bool:
+        return len(self.who) >= EVERYBODY and self.last - self.first >= PERSISTS_SECONDS
 
 
 class Gate:
@@ -155,7 +162,7 @@ class Gate:
             found = [
                 trouble.last + MISCONFIGURED_SECONDS - now
                 for endpoint, trouble in self._troubles.items()
-                if len(trouble.who) >= EVERYBODY and (endpoint in endpoints or trouble.code in _WHOLE)
+                if trouble.persists and (endpoint in endpoints or trouble.code in _WHOLE)
             ]
         return max([0.0, *found])
 
@@ -170,7 +177,7 @@ class Gate:
         now = self._clock()
         with self._lock:
             waiting = any(until > now and not who for (_endpoint, who), until in self._waits.items())
-            misconfigured = any(len(trouble.who) >= EVERYBODY for trouble in self._troubles.values())
+            misconfigured = any(trouble.persists for trouble in self._troubles.values())
         shut = any(breaker.wait(now) > 0 for breaker in self._breakers.values())
         found = {"misconfigured": misconfigured, "breaker-open": shut, "told-to-wait": waiting}
         return [word for word, holds in found.items() if holds]
@@ -178,7 +185,7 @@ class Gate:
     def never_worked(self) -> bool:
         """The whole tenant or address is wrong, and has been since this process began."""
         with self._lock:
-            whole = any(len(t.who) >= EVERYBODY and t.code in _WHOLE for t in self._troubles.values())
+            whole = any(t.persists and t.code in _WHOLE for t in self._troubles.values())
             return whole and not self._has_worked
 
     def _told(self, endpoint: str, who: str, now: float) -> float:
@@ -203,7 +210,7 @@ class Gate:
                 self._troubles.pop(permit.endpoint, None)
                 self._has_worked = True
                 return
-            trouble = self._troubles.setdefault(permit.endpoint, _Trouble(error.code, now, set()))
+            trouble = self._troubles.setdefault(permit.endpoint, _Trouble(error.code, now, now, set()))
             trouble.code, trouble.last = error.code, now
             if len(trouble.who) < EVERYBODY:
                 trouble.who.add(permit.who)

@@ -32,9 +32,9 @@ T = TypeVar("T")
 
 FRESH_SECONDS = 600.0
 RETRY_SECONDS = 10.0  # after a failure, or while the upstream is in doubt, before it is asked again
-FIRST_WAIT = 2.0  # seconds that a page waits for a list which nobody has yet
-REST_SECONDS = 30.0  # after one that did not come in time, before a page waits for any again
-AT_A_TIME = 4  # refreshes: the places of calls in flight are for customers
+FIRST_WAIT = 2.5  # seconds that a page waits for a list which nobody has yet
+REST_SECONDS = 15.0  # after one that did not come in time, before a page waits for any again
+AT_A_TIME = max(1, min(4, settings.UPSTREAM_MAX_IN_FLIGHT // 4))  # refreshes: places are for customers
 COMPANY_COUNTRIES = "company countries"  # our own name for the countries in which companies may register
 NO_COUNTRY = "other"  # an item of the list of countries that is none (docs/upstream.md 2.5)
 OWN_DICTIONARIES = frozenset({DOCUMENT_KINDS, COMPANY_TYPES, "Business_Nature"})
@@ -103,10 +103,8 @@ def _refresh(key: tuple[str, str], fetch: Callable[[Call], object]) -> threading
 
 
 def _await_first(refresh: threading.Event) -> None:
-    """One slow list is enough: the others of the page, and the next pages, do without."""
-    began = time.monotonic()
-    ended = refresh.wait(max(0.0, min(FIRST_WAIT, budget.left())))
-    if not ended or time.monotonic() > began + FIRST_WAIT / 2:
+    """One list that does not come is enough: the others of the page, and the next pages, do without."""
+    if not refresh.wait(max(0.0, min(FIRST_WAIT, budget.left()))):
         _rest.until = time.monotonic() + REST_SECONDS
 
 

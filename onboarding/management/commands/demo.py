@@ -60,9 +60,9 @@ class Command(BaseCommand):
 
 
 def serve_command(port: int) -> list[str]:
-    """The production server, small: one worker with blocking threads."""
+    """The production server with one worker: twice as many threads as calls in flight (docs/operations.md)."""
     return [
         sys.executable, "-m", "granian", "--interface", "wsgi", "--host", "127.0.0.1", "--port", str(port),
-        "--workers", "1", "--blocking-threads", "32", "--log-level", "error", "--no-access-log",
+        "--workers", "1", "--blocking-threads", "128", "--log-level", "error", "--no-access-log",
         "onboarding.wsgi:application",
     ]  # fmt: skip

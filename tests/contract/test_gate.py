@@ -23,7 +23,7 @@ from onboarding.upstream.errors import (
     Wait,
     told_to_wait,
 )
-from onboarding.upstream.gate import Gate
+from onboarding.upstream.gate import REGISTRATION, Gate
 from tests.contract.test_replies import REGISTER, SEND, Line, client_for
 from tests.support import free_port
 
@@ -64,6 +64,7 @@ def test_after_too_many_requests_nobody_asks_that_endpoint_before_it_is_time(lin
         client.register(REGISTER, key("ben"))
     assert (caught.value.code, line.requests) == ("TOLD_TO_WAIT", 1)
     assert 0 < (caught.value.retry_after or 0) <= 0.6
+    assert 0 < client.gate.refuses_for(REGISTRATION) <= 0.6 and client.gate.words() == ["told-to-wait"]
     line.tells(data={"token": "t"})
     assert outcome(client, key("ben"), "send_code") == "", "limits count per endpoint"
     time.sleep(0.7)

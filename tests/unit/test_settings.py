@@ -31,6 +31,8 @@ def run(code: list[str], **changed: str) -> subprocess.CompletedProcess[str]:
         ({"CHANNELS": "pigeon"}, "CHANNELS"),
         ({"CHANNELS": ","}, "CHANNELS"),
         ({"UPSTREAM_READ_TIMEOUT": "soon"}, "UPSTREAM_READ_TIMEOUT"),
+        ({"UPSTREAM_BREAKER_FAILURES": "-1"}, "UPSTREAM_BREAKER_FAILURES"),
+        ({"REQUEST_BUDGET_SECONDS": "1"}, "REQUEST_BUDGET_SECONDS"),
         ({"TRUSTED_PROXY_COUNT": "-1"}, "TRUSTED_PROXY_COUNT"),
         ({"CUSTOMER_GROUPS": "{"}, "CUSTOMER_GROUPS"),
         ({"CUSTOMER_GROUPS": "[]"}, "CUSTOMER_GROUPS"),

@@ -22,4 +22,5 @@ ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 USER onboarding
 EXPOSE 8000
 HEALTHCHECK --interval=15s --timeout=3s CMD ["python", "-c", "import os, urllib.request as u; u.urlopen(u.Request('http://127.0.0.1:8000/healthz', headers={'Host': os.environ['ALLOWED_HOSTS'].split(',')[0].lstrip('.')}), timeout=2)"]
-CMD ["granian", "--interface", "wsgi", "--host", "0.0.0.0", "--port", "8000", "--workers", "2", "--blocking-threads", "128", "--no-access-log", "--respawn-failed-workers", "onboarding.wsgi:application"]
+# A configuration that cannot be meant is said once, before there are workers to say it each.
+CMD ["sh", "-c", "python -m onboarding.wsgi && exec granian --interface wsgi --host 0.0.0.0 --port 8000 --workers 2 --blocking-threads 128 --no-access-log --respawn-failed-workers onboarding.wsgi:application"]

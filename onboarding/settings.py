@@ -1,6 +1,6 @@
 """Every setting, read from the environment or `.env`, with its default and its reason.
 
-A wrong value stops the start with one sentence: here when nothing can run without it, in `apps.py` when values
+A wrong value stops the start with one sentence: here when nothing can run without it, in `checks.py` when values
 contradict each other. `.env.example` and the README list the same names.
 """
 
@@ -74,18 +74,40 @@ def _pauses(name: str, default: str) -> tuple[int, ...]:
     return tuple(int(part) for part in parts)
 
 
+def _is_weak(key: str) -> bool:
+    return len(key) < 40 or len(set(key)) < 10
+
+
+def _database(address: str) -> dict[str, Any]:
+    """No sentence quotes the address: a password may stand in it."""
+    if not address.startswith(("sqlite://", "postgres://", "postgresql://")):
+        raise ImproperlyConfigured("DATABASE_URL must begin with sqlite:// or postgres://.")
+    try:
+        found: dict[str, Any] = env.db_url_config(address)
+    except (ValueError, ImproperlyConfigured) as exc:
+        raise ImproperlyConfigured("DATABASE_URL cannot be read: is its port a number?") from exc
+    if address.startswith("sqlite:"):
+        try:
+            Path(found["NAME"]).resolve().parent.mkdir(parents=True, exist_ok=True)
+        except OSError as exc:
+            raise ImproperlyConfigured(f"DATABASE_URL: the folder cannot be made: {exc.strerror}.") from exc
+    return found
+
+
 # -- The process -------------------------------------------------------------------------------------------------------
 DEBUG = _flag("DEBUG", False)  # development only: it shows tracebacks, and allows a made-up key
 # Signs handles and landing fields, and encrypts what rests in the database; whoever has it can read both.
 SECRET_KEY = env.str("SECRET_KEY", "")
 if not SECRET_KEY and DEBUG:
     SECRET_KEY = secrets.token_urlsafe(50)
-if len(SECRET_KEY) < 40 or len(set(SECRET_KEY)) < 10:
+if _is_weak(SECRET_KEY):
     raise ImproperlyConfigured(
         "SECRET_KEY must be set to at least 40 random characters (python3 -c 'import secrets; "
         "print(secrets.token_urlsafe(50))')."
     )
 SECRET_KEY_FALLBACKS = _list("SECRET_KEY_FALLBACKS")  # flows begun under earlier keys go on
+if any(_is_weak(key) for key in SECRET_KEY_FALLBACKS):
+    raise ImproperlyConfigured("SECRET_KEY_FALLBACKS must hold keys of at least 40 characters: any of them signs too.")
 ALLOWED_HOSTS = _list("ALLOWED_HOSTS")
 PUBLIC_URL = env.str("PUBLIC_URL", "http://127.0.0.1:8000").rstrip("/")  # own origin: embed script and links
 TRUSTED_PROXY_COUNT = int(_number("TRUSTED_PROXY_COUNT", 0, 0, 10))  # 0: X-Forwarded-For is anybody's text, so ignored
@@ -104,6 +126,7 @@ UPSTREAM_MAX_IN_FLIGHT = int(
 UPSTREAM_BREAKER_FAILURES = int(_number("UPSTREAM_BREAKER_FAILURES", 5, 0, 1000))
 # All calls that one request makes, together: a customer and a proxy wait for one page, not for each call.
 REQUEST_BUDGET_SECONDS = _number("REQUEST_BUDGET_SECONDS", 25, 2, 120)
+UPSTREAM_IS_PROXIED = _flag("UPSTREAM_IS_PROXIED", False)  # a proxy of ours to it on loopback, and not the sandbox
 UPSTREAM_SEND_PROTOCOL = _flag("UPSTREAM_SEND_PROTOCOL", True)  # undocumented, yet every real client sends it
 CAPTCHA_PROVIDER = _choice("CAPTCHA_PROVIDER", "", ("", "recaptcha", "recaptcha.net"))
 CAPTCHA_SITE_KEY = env.str("CAPTCHA_SITE_KEY", "")
@@ -195,9 +218,8 @@ TEMPLATES = [
     }
 ]
 _DATABASE_URL = env.str("DATABASE_URL", "") or f"sqlite:///{BASE_DIR / 'var' / 'onboarding.sqlite3'}"
-DATABASES = {"default": env.db_url_config(_DATABASE_URL)}
+DATABASES = {"default": _database(_DATABASE_URL)}
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
-    Path(DATABASES["default"]["NAME"]).resolve().parent.mkdir(parents=True, exist_ok=True)
     # Write-ahead log and IMMEDIATE transactions: with Django's defaults processes lose writes to "database is locked".
     DATABASES["default"]["OPTIONS"] = {
         "timeout": 20,

@@ -1,4 +1,8 @@
-"""The WSGI application. A configuration that contradicts itself ends the start with one sentence."""
+"""The WSGI application. A configuration that contradicts itself ends the start with one sentence.
+
+`python -m onboarding.wsgi` says that sentence without serving: a server with several workers would say it
+once for each, and again for each that it starts anew.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,7 @@ import os
 import sys
 
 import django
-from django.core import checks
+from django.core.checks import run_checks
 from django.core.exceptions import ImproperlyConfigured
 from django.core.wsgi import get_wsgi_application
 
@@ -15,8 +19,10 @@ try:
     django.setup()
 except ImproperlyConfigured as exc:
     sys.exit(f"Configuration: {exc}")
-_errors = [message for message in checks.run_checks() if message.level >= checks.ERROR]
-if _errors:
-    sys.exit("Configuration: " + " ".join(str(error.msg) for error in _errors))
+
+from onboarding.checks import sentences  # only now: it reads the settings
+
+if wrong := sentences(run_checks()):
+    sys.exit(f"Configuration: {wrong}")
 
 application = get_wsgi_application()

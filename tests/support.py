@@ -29,7 +29,7 @@ from PIL import Image
 from onboarding.sandbox.server import Sandbox
 
 ROOT = Path(__file__).resolve().parent.parent
-TEST_KEY = "a-key-for-tests-only-" + "0123456789abcdefghijklmnopqrstuvwxyz"
+TEST_KEY = os.environ.get("SECRET_KEY") or secrets.token_urlsafe(50)  # a key that stands in a file is refused
 
 
 def free_port() -> int:

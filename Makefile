@@ -5,7 +5,7 @@ PY := $(VENV)/bin/python
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast test-next check format faults bench bench-million messages lock screenshots clean
+.PHONY: help run test test-fast test-next check format faults bench bench-million messages lock sbom screenshots clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 15
@@ -36,13 +36,14 @@ test-fast: $(VENV)/dev.stamp $(VENV)/messages.stamp ## unit and contract tests o
 test-next: ## unit tests on Python 3.13 and the next Django, where that Python is there
 	@sh tests/next.sh
 
-check: $(VENV)/dev.stamp $(VENV)/messages.stamp ## lint, format, types, imports, translations, migrations, deploy settings
+check: $(VENV)/dev.stamp $(VENV)/messages.stamp ## lint, format, types, imports, translations, migrations, deploy settings, known weaknesses
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	DEBUG=true $(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports --no-logo
 	$(PY) -m tests.messages
 	$(PY) -m tests.deploy_check
+	$(PY) -m tests.audit
 
 format: $(VENV)/dev.stamp ## put the code into the one format
 	$(VENV)/bin/ruff check --fix .
@@ -67,5 +68,11 @@ screenshots: $(VENV)/dev.stamp $(VENV)/messages.stamp ## renew the pictures of R
 lock: ## renew the lock files (needs uv)
 	requirements/lock.sh
 
+sbom: $(VENV)/dev.stamp ## var/sbom.json: what is inside, with versions and licences (CycloneDX)
+	@rm -rf .venv-sbom && $(PYTHON) -m venv --without-pip .venv-sbom && mkdir -p var
+	$(PY) -m pip --python .venv-sbom/bin/python install --quiet --require-hashes -r requirements/run.txt
+	$(VENV)/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible -o var/sbom.json .venv-sbom/bin/python
+	@rm -rf .venv-sbom
+
 clean: ## remove everything that the targets made
-	rm -rf .venv .venv-next var staticfiles
+	rm -rf .venv .venv-next .venv-sbom var staticfiles

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 import sys
@@ -35,6 +36,9 @@ def main() -> None:
         execute_from_command_line(sys.argv)
     except ImproperlyConfigured as exc:
         sys.exit(f"Configuration: {exc}")
+    except Exception:  # the outermost handler: the log leaves out texts that may quote a customer, Python would not
+        logging.getLogger("onboarding").critical("the command ended with an error", exc_info=True)
+        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from django.apps import AppConfig
 from django.core import checks
+from django.core.signals import request_started
 
 from onboarding.checks import check_settings
+from onboarding.logs import follow_nobody
 
 
 class OnboardingConfig(AppConfig):
@@ -15,3 +17,4 @@ class OnboardingConfig(AppConfig):
 
     def ready(self) -> None:
         checks.register(check_settings)
+        request_started.connect(follow_nobody)

@@ -19,7 +19,7 @@ from django.urls import reverse
 from django.utils import timezone, translation
 from django.views.decorators.csrf import csrf_exempt
 
-from onboarding import embedding, i18n, pages, partners, pumping, services
+from onboarding import embedding, i18n, logs, pages, partners, pumping, services
 from onboarding.domain.flow import Step
 from onboarding.domain.partner import DEFAULT
 from onboarding.forms import VerifyForm
@@ -44,6 +44,9 @@ def customer_page(view: View) -> View:
         with translation.override(i18n.negotiate((), request.headers.get("Accept-Language", ""))):
             with budget.spending(settings.REQUEST_BUDGET_SECONDS):
                 response = _answered(view, request, kwargs)
+        if request.method == "POST":
+            what = kwargs.get("step") or (request.resolver_match.url_name if request.resolver_match else "")
+            log.info("answer to %s: %d", what, response.status_code)
         _drain(request)
         return response
 
@@ -164,6 +167,7 @@ def left_flow(request: HttpRequest, handle: str) -> HttpResponse:
     flow = services.find_left_flow(handle)
     if flow is None:
         return pages.problem(request, "not-found", 404)
+    logs.follow(flow.reference)
     partner = partners.partner_of(flow.partner)
     pages.set_page(request, partner=partner, landing=pages.landing_of(flow))
     if services.is_expired(flow, timezone.now()):

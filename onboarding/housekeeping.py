@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from datetime import datetime
 
-from django.db import transaction
-from django.db.models import Count, Q
+from django.apps import apps
+from django.contrib.sessions.models import Session
+from django.db import connection, transaction
+from django.db.models import Count, Model, Q, TextField, Value
+from django.db.models.functions import Cast
 from django.utils import timezone
 
 from onboarding.domain import flow as flow_rules
 from onboarding.domain.flow import Outcome, Progress
-from onboarding.models import Flow, Once, Submission, SubmissionKind
+from onboarding.models import Flow, Once, SealedField, Submission, SubmissionKind
 from onboarding.review_services import look_at_review
-from onboarding.sealing import SealBroken
+from onboarding.sealing import SealBroken, resealed
 from onboarding.services import ensure_token
 from onboarding.submissions import Clock, give_up, lease, locked, new_key, perform
 from onboarding.upstream.errors import UpstreamError
@@ -72,10 +76,13 @@ def count_open() -> dict[str, int]:
     return {**dict.fromkeys(flow_rules.OPEN, 0), **dict(rows.annotate(Count("pk")).order_by())}
 
 
-def reviews_due(*, now: datetime) -> list[int]:
-    """Flows in review that are to be looked at: who has left the page is told about all the same (milestones)."""
+def reviews_due(*, now: datetime) -> list[tuple[int, str]]:
+    """Flows in review that are to be looked at, each with its reference.
+
+    Who has left the page is told about all the same (milestones).
+    """
     due = Flow.objects.filter(look_at__lte=now, outcome=Outcome.IN_REVIEW, purged_at=None)
-    return list(due.order_by("look_at").values_list("pk", flat=True))
+    return list(due.order_by("look_at").values_list("pk", "reference"))
 
 
 def look_after_review(pk: int, *, now: datetime) -> None:
@@ -122,6 +129,61 @@ def purge(*, now: datetime) -> int:
     return done
 
 
+def forget_sessions(*, now: datetime) -> int:
+    """Deletes the console's sessions that are over; gives their number."""
+    return Session.objects.filter(expire_date__lt=now).delete()[0]
+
+
+def forget_pages() -> None:
+    """Lets SQLite write its log into the file and begin it anew: until then it holds what was deleted, still sealed.
+
+    Pages of the file itself are overwritten (`secure_delete`, settings.py). PostgreSQL does the like by itself.
+    """
+    if connection.vendor == "sqlite":
+        with connection.cursor() as cursor:
+            cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+@dataclass
+class Resealed:
+    """How many sealed values were under an earlier key, under SECRET_KEY already, and under none that we hold."""
+
+    renewed: int = 0
+    kept: int = 0
+    lost: int = 0
+
+
+def reseal() -> Resealed:
+    """Seals every value anew that rests under one of SECRET_KEY_FALLBACKS.
+
+    Goes beside a running server: a value is replaced only while it is the one that was read, and whoever writes in
+    between seals under SECRET_KEY anyway.
+    """
+    done = Resealed()
+    for model in apps.get_app_config("onboarding").get_models():
+        for field in model._meta.concrete_fields:
+            if isinstance(field, SealedField):
+                _reseal_column(model, field.name, done)
+    return done
+
+
+def _reseal_column(model: type[Model], name: str, done: Resealed) -> None:
+    rows = model._default_manager.annotate(resting=Cast(name, TextField())).exclude(resting="")
+    for pk in list(rows.values_list("pk", flat=True)):  # whole: SQLite refuses to write while it still reads
+        text = rows.filter(pk=pk).values_list("resting", flat=True).first()
+        if text is None:  # emptied meanwhile
+            continue
+        try:
+            anew = resealed(text)
+        except SealBroken:
+            done.lost += 1
+            continue
+        if anew is None:
+            done.kept += 1
+        else:  # as text: the column's own type would seal what is sealed
+            done.renewed += rows.filter(pk=pk, resting=text).update(**{name: Value(anew, output_field=TextField())})
+
+
 def _wipe(row: Flow, now: datetime) -> None:
     """Leaves what counts (steps, times, campaign) and nothing of the person; the address is gone too."""
     row.personal = {}
@@ -134,6 +196,7 @@ def _wipe(row: Flow, now: datetime) -> None:
     row.purged_at = now
     row.outcome = row.outcome or Outcome.DELETED
     row.save()
+    log.info("the data of reference %s is deleted", row.reference, extra={"reference": row.reference})
     row.submissions.filter(kind=SubmissionKind.CODE).delete()  # one on its way must find nothing to write to
     row.submissions.update(payload={})
     for submission in row.submissions.filter(state=Progress.PLANNED):  # nobody may claim what has no body any more

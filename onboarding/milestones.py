@@ -37,7 +37,7 @@ def reached(flow: Flow, kind: MilestoneKind, now: datetime, detail: str = "") ->
 
 def end(flow: Flow, outcome: Outcome, now: datetime) -> None:
     """The flow has this good outcome from now on; does not save it."""
-    flow.outcome = outcome
+    flow.end(outcome, now)
     flow.look_at = now + pause_before_look(timedelta()) if outcome is Outcome.IN_REVIEW else None
     reached(flow, MilestoneKind.DONE, now, outcome)
 

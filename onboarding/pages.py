@@ -22,6 +22,7 @@ from onboarding.domain.levels import readable
 from onboarding.domain.partner import DEFAULT, Partner
 from onboarding.gateway import upstream_language
 from onboarding.landing import Landing
+from onboarding.logs import follow
 from onboarding.metrics import ANSWERS
 from onboarding.models import Flow
 from onboarding.proof import Challenge
@@ -69,6 +70,7 @@ def set_page(request: HttpRequest, **known: Any) -> Page:
     page = replace(of(request), **known)
     request.page = page  # type: ignore[attr-defined]
     if page.flow is not None:
+        follow(page.flow.reference)
         translation.activate(page.flow.language)
     elif page.landing is not None:
         translation.activate(page.landing.language)

@@ -7,6 +7,7 @@ begun under an earlier key go on after a rotation.
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import hmac
 import json
@@ -55,6 +56,17 @@ def unseal(text: str) -> Any:
     """The inverse of `seal`; raises SealBroken when no key fits."""
     try:
         return json.loads(_fernet(_keys()).decrypt(text.encode()))
+    except InvalidToken as exc:
+        raise SealBroken("sealed under a key that is not configured any more") from exc
+
+
+def resealed(text: str) -> str | None:
+    """The same under SECRET_KEY itself; None when it is already. Raises SealBroken when no key fits."""
+    with contextlib.suppress(InvalidToken):
+        _fernet(_keys()[:1]).decrypt(text.encode())
+        return None
+    try:
+        return _fernet(_keys()).rotate(text.encode()).decode()
     except InvalidToken as exc:
         raise SealBroken("sealed under a key that is not configured any more") from exc
 

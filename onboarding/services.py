@@ -33,6 +33,7 @@ from onboarding.domain.flow import (
 )
 from onboarding.domain.levels import Level
 from onboarding.gateway import upstream, upstream_language
+from onboarding.logs import follow
 from onboarding.metrics import CODES_SENT, FLOWS_STARTED
 from onboarding.milestones import reached
 from onboarding.models import Flow, MilestoneKind, Once, Submission, SubmissionKind, release_connection
@@ -237,6 +238,7 @@ def start_flow(
             raise
         return found, handle
     FLOWS_STARTED.inc()
+    follow(flow.reference)
     log.info("flow started, reference %s, partner %s, channel %s", flow.reference, flow.partner, flow.channel)
     return flow, handle
 

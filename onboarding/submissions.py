@@ -217,6 +217,7 @@ def _record(
         logging.ERROR if isinstance(error, Misconfigured | ContractBroken) else logging.INFO,
         "submission %s %r is %s, code %s, reference %s, trace %s",
         submission.kind, submission.level, state, submission.code, submission.flow.reference, submission.trace,
+        extra={"trace": submission.trace},
     )  # fmt: skip
 
 

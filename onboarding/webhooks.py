@@ -261,6 +261,8 @@ class Courier:
         answer = Answer(0, "error of ours")
         try:
             answer = _send(letter)
+        except Exception:  # the outermost handler of this thread; Python's own would write the error's text
+            log.exception("webhook %s of partner %s: error of ours", letter.row.event, letter.row.partner)
         finally:  # or the partner's place would be taken for ever
             self._back.put((letter.row, answer))
 
@@ -279,4 +281,13 @@ class Courier:
             end, level = "to be tried again", logging.INFO
             rows.filter(next_at=row.next_at).update(next_at=now + pause, answer=str(answer)[:60])
         self.ends[end] += 1
-        log.log(level, "webhook %s of partner %s: %s (%s), try %d", row.event, row.partner, answer, end, row.tries)
+        log.log(
+            level,
+            "webhook %s of partner %s: %s (%s), try %d",
+            row.event,
+            row.partner,
+            answer,
+            end,
+            row.tries,
+            extra={"reference": json.loads(row.body)["reference"]},
+        )

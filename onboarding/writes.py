@@ -235,12 +235,13 @@ def _accept_registration(flow: Flow, submission: Submission, answer: Registratio
         end(flow, Outcome.REGISTERED, now)
     flow.touch(now)
     submission.payload = {}  # code, ticket and password digest have done their work
+    flow.submissions.filter(kind=SubmissionKind.CODE).update(payload={})  # and so has the order of the code
 
 
 def _reject_registration(flow: Flow, submission: Submission, error: UpstreamError, now: datetime) -> Progress:
     field = error.field.value if isinstance(error, Refused) else ""
     if error.code in EXISTS_CODES:
-        flow.outcome = Outcome.EXISTS  # the code was right, so whoever reads this owns the identifier
+        flow.end(Outcome.EXISTS, now)  # the code was right, so whoever reads this owns the identifier
         pumping.note_used(flow.identity, flow.code_sent_at or now)
         reached(flow, MilestoneKind.VERIFIED, now)
     elif field == Notice.CODE:
@@ -258,7 +259,7 @@ def _reject_registration(flow: Flow, submission: Submission, error: UpstreamErro
         else:
             flow.code_sent_at = None  # the code stays unused upstream, but a corrected identifier needs its own
     else:
-        flow.outcome = Outcome.REFUSED
+        flow.end(Outcome.REFUSED, now)
         flow.notice_code = error.code[:60]
     return Progress.REJECTED
 

@@ -56,6 +56,8 @@ def _once(name: str, make: Callable[[], object]) -> None:
 class Server:
     """One production server process of the front end, on loopback, with its own settings."""
 
+    application = "onboarding.wsgi:application"
+
     def __init__(self, *, database: str, upstream: str, threads: int = 48, **settings: str) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -106,7 +108,7 @@ class Server:
         command = [
             sys.executable, "-m", "granian", "--interface", "wsgi", "--host", "127.0.0.1", "--port", str(self.port),
             "--workers", "1", "--blocking-threads", str(self.threads), "--no-access-log", "--log-level", "error",
-            "onboarding.wsgi:application",
+            self.application,
         ]  # fmt: skip
         # Hashed and compressed static files, as in production.
         _once("static", lambda: self.manage("collectstatic", "--noinput", "--verbosity", "0"))
@@ -128,6 +130,16 @@ class Server:
         if self.process is not None and self.process.poll() is None:
             os.killpg(self.process.pid, how)
             self.process.wait(timeout=15)
+
+    def workers(self) -> list[int]:
+        """The processes that answer, by their numbers."""
+        assert self.process is not None
+        found = []
+        for name in os.listdir("/proc"):
+            with contextlib.suppress(ProcessLookupError):
+                if name.isdigit() and os.getpgid(int(name)) == self.process.pid != int(name):
+                    found.append(int(name))
+        return found
 
     def __enter__(self) -> Server:
         return self.start()

@@ -90,6 +90,10 @@ class Outcome(StrEnum):
     DELETED = "deleted"
 
 
+# Nothing more happens in these flows.
+FINAL = frozenset({Outcome.REGISTERED, Outcome.PASSED, Outcome.EXISTS, Outcome.REFUSED})
+
+
 class Notice(StrEnum):
     """The field that an earlier refusal concerns; it leads the customer back to that field's step."""
 

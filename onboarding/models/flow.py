@@ -103,7 +103,17 @@ class Flow(models.Model):
             idle=timedelta(minutes=settings.FLOW_IDLE_MINUTES),
             longest=timedelta(hours=settings.FLOW_MAX_HOURS),
         )
-        self.purge_at = self.expires_at + timedelta(hours=settings.RETENTION_HOURS)
+        self.purge_at = self._due(now)
+
+    def end(self, outcome: domain.Outcome, now: datetime) -> None:
+        """Sets how the flow ended. After a final outcome nothing waits for the expiry; does not save."""
+        self.outcome = outcome
+        self.purge_at = min(self.purge_at, self._due(now))
+
+    def _due(self, now: datetime) -> datetime:
+        """RETENTION_HOURS after the end, but never while the last page still opens: it leads the customer on."""
+        ended = now if self.outcome in domain.FINAL else self.expires_at
+        return max(self.expires_at, ended + timedelta(hours=settings.RETENTION_HOURS))
 
     @property
     def identity(self) -> domain.Identity:

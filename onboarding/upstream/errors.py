@@ -30,6 +30,9 @@ RATE_LIMIT_CYCLE = 60.0  # seconds; limits count per minute (docs/upstream.md 1.
 # Our own refusals: no byte of the call went out, and nothing that is known about it has changed.
 NOTHING_SENT = frozenset({"BREAKER_OPEN", "TOLD_TO_WAIT", "NO_TIME", "BULKHEAD"})
 _CODE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+# What codes look like (docs/upstream.md 6). One that does not may quote a customer, and codes are logged and counted.
+_USUAL = re.compile(r"[A-Z]+(?:_[A-Z]+)*(?:_[0-9]{1,10})?|[A-Z][0-9]{6}|-?[0-9]{1,4}(?:\.[0-9])?")
+ODD_CODE = "ODD_CODE"
 
 
 class UpstreamError(Exception):
@@ -164,7 +167,8 @@ def error_for(
             OutcomeUnknown(envelope, **known) if good_status else _error(_by_status(status), f"HTTP_{status}", **known)
         )
     if envelope.code != SUCCESS and envelope.code not in accept:
-        return _error(CODES.get(envelope.code, Field.PAGE), envelope.code, message=envelope.message, **known)
+        code = envelope.code if envelope.code in CODES or _USUAL.fullmatch(envelope.code) else ODD_CODE
+        return _error(CODES.get(envelope.code, Field.PAGE), code, message=envelope.message, **known)
     return envelope if good_status else ContractBroken(f"HTTP_{status}", **known)
 
 

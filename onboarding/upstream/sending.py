@@ -241,6 +241,7 @@ class Sender:
             status,
             seconds * 1000,
             trace,
+            extra={"trace": trace},
         )
         if self._observe is not None:
             self._observe(endpoint, outcome, seconds, trace, code)

@@ -1,13 +1,15 @@
-"""docs/embedding.md says what the code does: its lists are those of the code."""
+"""docs/embedding.md and docs/privacy.md say what the code does: their lists are those of the code."""
 
 from __future__ import annotations
 
 import re
 from datetime import timedelta
 
+from django.apps import apps
+
 from onboarding import webhooks
 from onboarding.domain.attribution import UTM_KEYS
-from onboarding.models import Partner
+from onboarding.models import Partner, SealedField
 from tests.support import ROOT
 
 PAGE = (ROOT / "docs" / "embedding.md").read_text()
@@ -49,3 +51,21 @@ def test_the_tries_of_webhooks_are_as_documented() -> None:
     assert timedelta(days=2.5) < sum(webhooks.PAUSES, timedelta()) < timedelta(days=3.5)
     assert f"{webhooks.OLD_KEY_HOURS} hours" in PAGE
     assert f"for {webhooks.KEPT.days} days" in PAGE
+
+
+def test_every_column_is_told_with_how_long_it_is_kept() -> None:
+    page = (ROOT / "docs" / "privacy.md").read_text()
+    told: dict[str, str] = {}
+    for line in page[page.index("### Every column") :].split("\n\n", 3)[2].splitlines()[2:]:
+        table, columns, holds, until = line.strip("| ").split(" | ")
+        assert until
+        told |= {f"{table.strip('`')}.{name}": holds for name in re.findall(r"`(\w+)`", columns)}
+    fields = {
+        f"{model.__name__}.{field.name}": isinstance(field, SealedField)
+        for model in apps.get_app_config("onboarding").get_models()
+        for field in model._meta.concrete_fields
+    }
+    assert set(told) == set(fields)
+    assert {name for name, holds in told.items() if holds.startswith("**sealed**")} == {
+        n for n, s in fields.items() if s
+    }

@@ -276,3 +276,14 @@ def test_no_answer_is_beyond_reading(status: int, headers: dict[str, str], body:
     assert isinstance(found, Envelope | UpstreamError)
     if isinstance(found, Envelope):
         assert 200 <= status < 300 and found.code == "0"
+
+
+@pytest.mark.parametrize("code", ["447400123456", "493027", "Marked-Name", "E99887766", "ann.example.org", "marked"])
+def test_a_code_that_may_quote_a_customer_is_not_kept(code: str) -> None:
+    error = failure(reply(code))
+    assert (type(error), error.code) == (Refused, "ODD_CODE")
+
+
+@pytest.mark.parametrize("code", ["CUSTOMER_API_7654321", "NEW_GATEWAY_CODE_999", "F123456", "999", "BUSY"])
+def test_an_unknown_code_that_looks_like_one_is_kept(code: str) -> None:
+    assert failure(reply(code)).code == code

@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import json
 import re
+import secrets
 import signal
 import socket
 import ssl
@@ -35,7 +36,7 @@ from onboarding.upstream.transport import default_tls
 from tests.support import ROOT, Customer, Server, free_port, fresh_email, running
 
 KEY = "whsec_a-key-that-only-this-test-and-the-sender-know"
-OTHER_SECRET = "another-key-for-tests-only-0123456789-abcdefghij"
+OTHER_SECRET = secrets.token_urlsafe(50)
 INSIDE = {"WEBHOOK_PRIVATE_HOSTS": "127.0.0.1", "PASSWORD_STEP": "off"}
 
 
@@ -461,6 +462,7 @@ def test_a_key_that_nobody_can_open_stops_that_partner_only(outbox: Server, rece
 
 CONSOLE = """
 import re
+import secrets
 from django.contrib.auth.models import User
 from django.test import Client
 from django.test.utils import setup_test_environment

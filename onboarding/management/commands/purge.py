@@ -1,4 +1,6 @@
-"""`manage.py purge`: deletes personal data past retention, what customers asked to delete, and old webhook events."""
+"""`manage.py purge`: deletes personal data past retention, what customers asked to delete, old webhook events, and
+sessions of the console that are over.
+"""
 
 from __future__ import annotations
 
@@ -28,6 +30,8 @@ class Command(BaseCommand):
                 webhooks.forget(now=now)
                 limits.forget(now=now)
                 pumping.forget(now=now)
+                housekeeping.forget_sessions(now=now)
+                housekeeping.forget_pages()
                 if not options["loop"]:
                     return
                 close_old_connections()

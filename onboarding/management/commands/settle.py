@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from onboarding import housekeeping
 from onboarding.domain.flow import Progress
+from onboarding.logs import following
 
 log = logging.getLogger("onboarding.settle")
 
@@ -44,13 +45,14 @@ class Command(BaseCommand):
         submissions = housekeeping.pending_submissions()
         left = given_up = 0
         for submission in submissions:
-            try:
-                progress = housekeeping.settle(submission).progress
-                left += progress.is_pending
-                given_up += progress is Progress.GIVEN_UP
-            except Exception:  # the outermost handler: one bad row must not keep the others waiting
-                log.exception("a submission of reference %s is not settled", submission.flow.reference)
-                left += 1
+            with following(submission.flow.reference):
+                try:
+                    progress = housekeeping.settle(submission).progress
+                    left += progress.is_pending
+                    given_up += progress is Progress.GIVEN_UP
+                except Exception:  # the outermost handler: one bad row must not keep the others waiting
+                    log.exception("a submission of reference %s is not settled", submission.flow.reference)
+                    left += 1
         if submissions or not quiet:
             late = f", {given_up} given up" if given_up else ""
             self.stdout.write(f"{len(submissions) - left - given_up} settled, {left} still unknown{late}")
@@ -60,10 +62,11 @@ class Command(BaseCommand):
     def look_after_reviews(self) -> None:
         """As far as REVIEWS_SECONDS go: a platform that hangs must not hold up the unknown outcomes."""
         end = time.monotonic() + REVIEWS_SECONDS
-        for pk in housekeeping.reviews_due(now=timezone.now()):
-            try:
-                housekeeping.look_after_review(pk, now=timezone.now())
-            except Exception:  # likewise the outermost handler
-                log.exception("a review is not looked at")
+        for pk, reference in housekeeping.reviews_due(now=timezone.now()):
+            with following(reference):
+                try:
+                    housekeeping.look_after_review(pk, now=timezone.now())
+                except Exception:  # likewise the outermost handler
+                    log.exception("the review of reference %s is not looked at", reference)
             if time.monotonic() > end:
                 return

@@ -8,13 +8,19 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import secrets
 from collections.abc import Callable, Iterable
+from datetime import timedelta
 from functools import cache
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from django.conf import settings
+from django.core import signing
 from django.http import HttpRequest, HttpResponse
+
+from onboarding.domain.partner import origin_of
+
+_PROOF_SALT = "onboarding.proof"
 
 _CAPTCHA_HOSTS = {
     "recaptcha": ("https://www.google.com/recaptcha/", "https://www.gstatic.com/recaptcha/"),
@@ -25,19 +31,50 @@ CAPTCHA_SCRIPTS = {
     "recaptcha.net": "https://www.recaptcha.net/recaptcha/api.js",
 }
 
+CONSOLE = "/admin/"  # its scripts are Django's files, whose tags know no nonce
+POLICY_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": settings.SECURE_REFERRER_POLICY,
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",  # what partners load from here says otherwise: embed.js
+    "Permissions-Policy": (
+        "accelerometer=(), camera=(self), display-capture=(), geolocation=(), gyroscope=(), hid=(), magnetometer=(), "
+        "microphone=(), midi=(), payment=(), serial=(), usb=()"
+    ),
+    "Cache-Control": "no-store",  # whatever is no file of ours for everybody holds, or may hold, a person's data
+}
+
+
+class Nonce:
+    """Allows the scripts of one response: made when a template first writes it, so a page without scripts allows none.
+
+    Always 22 characters, so that a page kept as bytes can have it put in.
+    """
+
+    value = ""
+
+    def __str__(self) -> str:
+        self.value = self.value or secrets.token_urlsafe(16)
+        return self.value
+
 
 class SecurityHeaders:
-    """Sets the policy headers on every response, errors included. Views name the frame's origins by `allow_framing`."""
+    """Sets the policy headers on every response, errors included. Views name the frame's origins by `allow_framing`.
+
+    Outermost, and alone responsible: what answers instead of a view (a wrong host, a redirect to https, a static file)
+    passes no other middleware for certain. Only HSTS and that redirect are left to Django's.
+    """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
+        nonce = request.csp_nonce = Nonce()  # type: ignore[attr-defined]
         response = self.get_response(request)
-        response["Content-Security-Policy"] = content_security_policy(getattr(request, "frame_origins", ()))
-        response["Permissions-Policy"] = "camera=(self), geolocation=(), microphone=(), payment=(), usb=()"
-        if not request.path.startswith(settings.STATIC_URL):
-            response.setdefault("Cache-Control", "no-store")
+        scripts = "'self'" if request.path.startswith(CONSOLE) else f"'nonce-{nonce}'" if nonce.value else ""
+        response["Content-Security-Policy"] = content_security_policy(getattr(request, "frame_origins", ()), scripts)
+        for name, value in POLICY_HEADERS.items():
+            response.setdefault(name, value)
         return response
 
 
@@ -46,18 +83,23 @@ def allow_framing(request: HttpRequest, origins: Iterable[str]) -> None:
     request.frame_origins = tuple(origins)  # type: ignore[attr-defined]
 
 
-def content_security_policy(frame_origins: Iterable[str]) -> str:
-    """No inline script or style exists, so none is allowed; nothing comes from elsewhere unless a CAPTCHA is set up."""
+def content_security_policy(frame_origins: Iterable[str], scripts: str = "") -> str:
+    """No inline script or style exists, so none is allowed; nothing comes from elsewhere unless a CAPTCHA is set up.
+
+    `scripts`: those of this response. No `'self'` on the customer's pages: markup that somebody smuggles in could name
+    a file of ours, but not the nonce.
+    """
     captcha = " ".join(_CAPTCHA_HOSTS.get(settings.CAPTCHA_PROVIDER, ()))
     parts = {
         "default-src": "'none'",
-        "script-src": f"'self' {captcha}".strip(),
+        "script-src": f"{scripts} {captcha}".strip() if scripts else "'none'",
         "worker-src": "'self'",  # the solver of a proof of work
         "style-src": "'self'",
         "img-src": "'self' data: blob:",
         "font-src": "'self'",
         "connect-src": "'self'",
         "frame-src": captcha or "'none'",
+        "object-src": "'none'",
         "form-action": "'self'",
         "base-uri": "'none'",
         "frame-ancestors": frame_ancestors(frame_origins),
@@ -70,11 +112,13 @@ def frame_ancestors(origins: Iterable[str]) -> str:
     return " ".join(origins) or "'none'"
 
 
+FRESH = timedelta(minutes=15)
+
+
 def is_foreign(request: HttpRequest) -> bool:
     """Whether an unsafe request comes from somebody else's page.
 
-    Browsers say where a request comes from in `Sec-Fetch-Site` (over https and on loopback) and in `Origin`. Where both
-    are missing no browser of today has sent it, so nobody's page did: the signed landing or handle decides then.
+    Browsers say where a request comes from in `Sec-Fetch-Site` (over https and on loopback) and in `Origin`.
     """
     if request.method in ("GET", "HEAD", "OPTIONS"):
         return False
@@ -85,10 +129,30 @@ def is_foreign(request: HttpRequest) -> bool:
     return origin is not None and origin not in own_origins(request)
 
 
+def is_silent(request: HttpRequest) -> bool:
+    """Whether a request does not say where it comes from: of a very old browser, or through a tool that strips it.
+
+    Whoever sends it must have been here within FRESH: the landing signed, or the flow touched, so recently. Long enough
+    to find one's passport; short against the time for which an address lies in a history or a chat.
+    """
+    return "Sec-Fetch-Site" not in request.headers and "Origin" not in request.headers
+
+
+def proof(reference: str) -> str:
+    """What a page of this flow gives along, so that a silent browser can show that it has just been there."""
+    return signing.dumps(reference, salt=_PROOF_SALT)
+
+
+def is_proof(text: str, reference: str) -> bool:
+    try:
+        return bool(signing.loads(text, salt=_PROOF_SALT, max_age=FRESH) == reference)
+    except signing.BadSignature:
+        return False
+
+
 def own_origins(request: HttpRequest) -> tuple[str, str]:
-    """The origin this request was sent to, and the configured public one."""
-    public = urlsplit(settings.PUBLIC_URL)
-    return f"{request.scheme}://{request.get_host()}", f"{public.scheme}://{public.netloc}"
+    """The origin this request was sent to, and the configured public one, as browsers spell them."""
+    return origin_of(f"{request.scheme}://{request.get_host().lower()}"), origin_of(settings.PUBLIC_URL)
 
 
 # -- The partner's script ----------------------------------------------------------------------------------------------

@@ -58,9 +58,10 @@ def _refusal(request: HttpRequest, kwargs: Mapping[str, Any]) -> HttpResponse | 
     most = {Step.LEVEL: settings.BODY_MAX_BYTES, "upload": settings.UPLOAD_MAX_BYTES + SMALL_BODY}.get(
         kwargs.get("step", ""), SMALL_BODY
     )
-    if request.method in ("GET", "HEAD") or (
-        request.method == "POST" and not embedding.is_foreign(request) and _length(request) <= most
-    ):
+    if request.method in ("GET", "HEAD"):
+        return None
+    taken = request.method == "POST" and not embedding.is_foreign(request) and _length(request) <= most
+    if taken and not _is_stale(request, kwargs):
         return None
     flow = services.find_flow(kwargs["handle"]) if "handle" in kwargs else None
     known: dict[str, Any] = {"flow": flow, "handle": kwargs["handle"]} if flow else {}
@@ -68,13 +69,31 @@ def _refusal(request: HttpRequest, kwargs: Mapping[str, Any]) -> HttpResponse | 
         slug = flow.partner if flow else kwargs.get("slug", DEFAULT)
         known["partner"] = partners.partner_of(slug)
     pages.set_page(request, **known)
-    if request.method not in ("GET", "HEAD", "POST"):
+    if request.method != "POST":
         response = pages.problem(request, "not-allowed", 405)
         response["Allow"] = "GET, HEAD, POST"
         return response
     if embedding.is_foreign(request):
         return _foreign(request)
-    return pages.problem(request, "not-allowed", 413, too_large=most // 1024 // 1024)
+    if _length(request) > most:
+        return pages.problem(request, "not-allowed", 413, too_large=most // 1024 // 1024)
+    return pages.problem(request, "not-allowed", 403, proof=embedding.proof(flow.reference) if flow else "")
+
+
+def _is_stale(request: HttpRequest, kwargs: Mapping[str, Any]) -> bool:
+    """A POST that does not say where it comes from, to a flow that nobody has touched for a while.
+
+    The page that refuses it holds the way on: a button whose POST is good for any age (`embedding.proof`). An expired
+    flow has nothing to lose any more, and says so itself; of a link the address is as short-lived as that.
+    """
+    flow = services.find_flow(kwargs["handle"]) if "handle" in kwargs and embedding.is_silent(request) else None
+    now = timezone.now()
+    if flow is None or services.is_expired(flow, now) or now - flow.touched_at <= embedding.FRESH:
+        return False
+    if _length(request) > SMALL_BODY:
+        return True
+    release_connection()
+    return not embedding.is_proof(request.POST.get("proof", ""), flow.reference)
 
 
 def _foreign(request: HttpRequest) -> HttpResponse:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any
 
@@ -126,10 +126,10 @@ def from_field(text: str, partner: Partner) -> Landing | None:
     return found if found.partner == partner.slug else None
 
 
-def is_old(text: str) -> bool:
-    """Whether a good field was signed longer ago than a flow may last."""
+def is_old(text: str, *, at_most: timedelta | None = None) -> bool:
+    """Whether a good field was signed longer ago than this, else than a flow may last."""
     try:
-        signing.loads(text, salt=_SALT, max_age=int(settings.FLOW_MAX_HOURS * 3600))
+        signing.loads(text, salt=_SALT, max_age=at_most or timedelta(hours=settings.FLOW_MAX_HOURS))
     except signing.SignatureExpired:
         return True
     return False

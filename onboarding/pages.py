@@ -32,6 +32,7 @@ Errors = Iterable[tuple[str, str | Promise]]  # (id of the field, or "" for the 
 HTMX_CONFIG = json.dumps(
     {
         "allowEval": False,
+        "allowScriptTags": False,  # steps bring none: see form.js
         "attributesToSettle": ["class"],  # not style: the content policy knows no inline style
         "includeIndicatorStyles": False,
         "defaultSettleDelay": 0,  # what was swapped in answers at once, not 20 ms later

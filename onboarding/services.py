@@ -292,6 +292,13 @@ def set_password(*, flow: Flow, password_md5: str, now: datetime) -> Flow:
     return row
 
 
+def keep_alive(*, flow: Flow, now: datetime) -> None:
+    """The customer is there, and has answered nothing yet."""
+    with locked(flow) as row:
+        row.touch(now)
+        row.save()
+
+
 def _require_unregistered(row: Flow) -> None:
     submission = find(row, SubmissionKind.REGISTER)
     if row.outcome or (

@@ -13,7 +13,7 @@ from django.utils import timezone, translation
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 
-from onboarding import dictionaries, door, i18n, limits, pages, partners, pumping, services, visitor
+from onboarding import dictionaries, door, embedding, i18n, limits, pages, partners, pumping, services, visitor
 from onboarding.domain.flow import Consent, Step
 from onboarding.domain.partner import Partner
 from onboarding.forms import IdentifyForm, errors_of
@@ -58,7 +58,7 @@ def _start_flow(request: HttpRequest, partner: Partner, fresh: Landing) -> HttpR
     if request.POST.get("switch") in pumping.channels() and landing is not None:
         return switch_channel(request)
     form = identify_form(request, request.POST)
-    if landing is None or is_old(text):
+    if landing is None or is_old(text, at_most=embedding.FRESH if embedding.is_silent(request) else None):
         pages.set_page(request, landing=renewed(landing) if landing else fresh)
         text = _("This page was open for a long time or came back altered. Check your entries and send them again.")
         return show_identify(request, request.POST.dict(), form, page_error=text)

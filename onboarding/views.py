@@ -17,6 +17,7 @@ from django.utils.translation import ngettext
 
 from onboarding import (
     door,
+    embedding,
     handover_views,
     housekeeping,
     i18n,
@@ -83,7 +84,7 @@ def _spent(request: HttpRequest, flow: Flow, seconds: int) -> HttpResponse:
 def flow_page(request: HttpRequest, flow: Flow, handle: str) -> HttpResponse:
     """The current step. While an outcome is unknown it is asked for again."""
     if request.method == "POST":
-        raise services.StepOver
+        return _come_back(request, flow, handle)
     if services.position(flow).step is Step.STATUS:
         housekeeping.settle_flow(flow)
         again = services.find_flow(handle)
@@ -99,6 +100,14 @@ def flow_page(request: HttpRequest, flow: Flow, handle: str) -> HttpResponse:
     if here.step is Step.LEVEL:
         return level_pages.look_at_level(request, flow, here)
     return _show(request, flow, here)
+
+
+def _come_back(request: HttpRequest, flow: Flow, handle: str) -> HttpResponse:
+    """The button of the page that refuses a silent browser after a while (guards): from now on it is believed again."""
+    if not embedding.is_proof(request.POST.get("proof", ""), flow.reference):
+        raise services.StepOver
+    services.keep_alive(flow=flow, now=timezone.now())
+    return see_other(handle)
 
 
 def _looked_at(request: HttpRequest, flow: Flow) -> tuple[Flow, Position]:
@@ -385,7 +394,8 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     return _speaking(request, "not-allowed", 400)
 
 
-def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
+def forbidden(request: HttpRequest, exception: Exception | None = None, reason: str = "") -> HttpResponse:
+    """Whatever is refused, also by Django's own check of cross-site posts (CSRF_FAILURE_VIEW)."""
     return _speaking(request, "not-allowed", 403)
 
 

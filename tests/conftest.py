@@ -28,6 +28,10 @@ settings.load_profile("ci" if os.environ.get("CI") else "default")
 from onboarding.sandbox.server import Sandbox  # noqa: E402
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--renew", action="store_true", help="write tests/web/headers.txt anew")
+
+
 @pytest.fixture(scope="session")
 def sandbox() -> Iterator[Sandbox]:
     with Sandbox(port=0, slow_seconds=1.5, hang_seconds=8.0, review_seconds=0.0) as running_sandbox:

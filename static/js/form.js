@@ -3,6 +3,7 @@
 (() => {
   "use strict";
   const framed = window.parent !== window;
+  const own = document.currentScript;
 
   // htmx, which runs after this, would note the path there; ours is the right to act on the flow. It does without.
   Object.defineProperty(window, "sessionStorage", {
@@ -11,8 +12,16 @@
     },
   });
 
+  // A step brings no script along: the content policy knows those of the page alone. What sends files comes from here.
+  function equip() {
+    if (!document.querySelector("form[data-upload]")) return;
+    document.head.append(Object.assign(document.createElement("script"), {src: own.dataset.upload, nonce: own.nonce}));
+  }
+  equip();
+
   function arrived({target: swapped}) {
     if (swapped.id !== "step") return; // a part of the step: whoever is there goes on where they are
+    equip();
     const wanted = document.querySelector("#step [data-focus]")?.dataset.focus;
     const target = document.getElementById(wanted || "error-summary") || document.querySelector("#step h1");
     if (!wanted) target.tabIndex = -1;

@@ -12,10 +12,13 @@
     },
   });
 
-  // A step brings no script along: the content policy knows those of the page alone. What sends files comes from here.
+  // A step brings no script along: the content policy knows those of the page alone. What sends files, or does the work
+  // that is asked for, comes from here.
   function equip() {
-    if (!document.querySelector("form[data-upload]")) return;
-    document.head.append(Object.assign(document.createElement("script"), {src: own.dataset.upload, nonce: own.nonce}));
+    for (const [needed, name] of [["form[data-upload]", "upload"], ["#challenge", "proof"]]) {
+      if (!document.querySelector(needed)) continue;
+      document.head.append(Object.assign(document.createElement("script"), {src: own.dataset[name], nonce: own.nonce}));
+    }
   }
   equip();
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 import requests
 from hypothesis import HealthCheck, given, settings
@@ -11,7 +9,6 @@ from hypothesis import strategies as st
 
 from onboarding.sandbox.server import Sandbox
 from tests.support import Customer, Server
-
 
 METHODS = st.sampled_from(["GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH"])
 HOSTILE = ["\x00", "\ud7ff", "' OR 1=1 --", "<script>alert(1)</script>", "../../etc/passwd", "%s%n", "9" * 400]

@@ -900,7 +900,7 @@ def test_busy_and_ratelimit_end_after_two_times_with_the_same_key(up: Upstream) 
     body = up.registration("ann+ratelimit@example.org")
     answers = [up.raw(REGISTER, body, idempotency_key="k2") for _ in range(3)]
     assert [answer.status_code for answer in answers] == [429, 429, 200]
-    assert answers[0].headers["x-ratelimit-reset"] == "2"
+    assert answers[0].headers["x-ratelimit-reset"] in ("1", "2")  # seconds to a moment that comes nearer
 
 
 def test_waf_shows_a_puzzle_twice(up: Upstream) -> None:

@@ -25,7 +25,9 @@ from onboarding.domain.levels import (
 
 text = st.text(max_size=30)
 elements = st.builds(
-    lambda code, name, show, pattern, saved: Element(code, name, Kind.read(show), show, pattern, saved, saved, saved),
+    lambda code, name, show, pattern, saved: Element(
+        code, name, Kind.read(show, code), show, pattern, saved, saved, saved
+    ),
     text,
     text,
     st.sampled_from([*(kind.value for kind in Kind if kind is not Kind.UNKNOWN), "colour", "x"]),

@@ -48,14 +48,14 @@ def seconds_of(url: str, calls: int) -> float:
 
 
 def submission(server: Server, reference: str) -> dict[str, object]:
-    """The one of this flow, but for the moment somebody last took it up."""
+    """The one of this flow, but for the moments at which somebody last took it up."""
     with sqlite3.connect(server.env["DATABASE_URL"].removeprefix("sqlite:///")) as database:
         database.row_factory = sqlite3.Row
         (row,) = database.execute(
             "SELECT s.* FROM onboarding_submission s JOIN onboarding_flow f ON f.id = s.flow_id WHERE f.reference = ?",
             [reference],
         )
-    return {name: row[name] for name in row.keys() if name != "sent_at"}
+    return {name: row[name] for name in row.keys() if name not in ("planned_at", "sent_at")}
 
 
 def until(holds: Callable[[], bool], seconds: float = 30) -> None:
@@ -68,7 +68,7 @@ def until(holds: Callable[[], bool], seconds: float = 30) -> None:
 def test_a_hanging_upstream_stays_outside_and_comes_back_by_itself(
     start_server: Callable[..., Server], sandbox: Sandbox, relay: Relay
 ) -> None:
-    server = start(start_server, relay, UPSTREAM_READ_TIMEOUT="4")
+    server = start(start_server, relay, UPSTREAM_READ_TIMEOUT="5")
     customer = Customer(server, sandbox)
     customer.identify()
     customer.verify()
@@ -82,25 +82,21 @@ def test_a_hanging_upstream_stays_outside_and_comes_back_by_itself(
     posts = send_at_once(server, bodies)
     until(lambda: relay.met >= PLACES)
     stuck = [seconds_of(url, 9) for url in pages]
-    waiting = collect(posts, 2)
-    assert PLACES <= len(waiting) <= PLACES * 1.5, "so many ask, half as many wait for a twin, the others are answered"
-    answered = [post for post in posts if post.took]
-    assert {post.status for post in answered} == {503} and all(post.retry_after for post in answered)
     for fast, slow in zip(before, stuck, strict=True):
         assert slow < 15 * fast, f"{slow / fast:.1f} times as long while {PLACES} calls hang"
 
-    assert collect(posts, 20) == []  # the circuit has opened
+    assert collect(posts, 40) == []  # as many as there are places have hung, and the circuit has opened
+    assert {post.status for post in posts} == {503} and all(post.retry_after for post in posts)
     until(lambda: requests.get(server.url + "/readyz").json().get("degraded") == ["breaker-open"])
     until(lambda: int(customer.identify().response.headers["Retry-After"]) > 5)  # a probe has failed: a longer pause
-    asked = relay.met
     shown = customer.identify()
-    assert (shown.status, shown.problem, relay.met) == (503, "busy", asked)
+    assert (shown.status, shown.problem) == (503, "busy")
     way = re.search(r'class="primary" href="(/f/[^"]+)"', shown.text)
     assert way is not None
     shown = customer.get(way.group(1))
     assert shown.step == "verify" and customer.sent["email"] in shown.text
     row = submission(server, shown.reference)
-    assert row["state"] == "planned" and row["code"] == ""
+    assert row["state"] == "planned" and row["code"] == "", "nothing was sent"
     assert customer.post(customer.flow_url + "resend/", {}).problem == "busy"
     assert submission(server, shown.reference) == row, "a refusal before anything was sent changes nothing"
     for language, text in PAUSED.items():

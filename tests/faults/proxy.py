@@ -227,6 +227,7 @@ class Proxy:
             self.held[plan.number] = Held(plan, line)
         if plan.disturbance is Disturbance.KILL_STORE:
             self.deliver.wait(30)
+            attempt.answer = _code(reply)  # whether anybody could write it down is another matter
             line.sendall(reply)
         self.release.wait(30)
         with self._lock:

@@ -75,6 +75,8 @@ def test_own_style_and_scripts_are_small() -> None:
     assert embed < 2_000
     assert embed + frame < 3_000
     assert len(gzip.compress((ROOT / "static/js/upload.js").read_bytes(), 9)) < 4_300
+    proof = b"".join((ROOT / "static/js" / f"{name}.js").read_bytes() for name in ("proof", "proof-worker"))
+    assert len(gzip.compress(proof, 9)) < 1_600
 
 
 # A released script never changes: partners pin it by its hash. Another one gets another number and another line here.

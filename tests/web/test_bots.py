@@ -238,3 +238,36 @@ def test_switched_off_nobody_is_asked(start_server: Callable[..., Server], sandb
     customer = Customer(start_server(PROOF_OF_WORK="off"), sandbox)
     assert customer.identify(website="x").step == "password"
     assert customer.post("/", {**customer.sent, "email": fresh_email()}).step == "password"
+
+
+def test_under_pressure_of_the_address_whoever_is_too_fast_works_and_whoever_took_time_does_not(
+    start_server: Callable[..., Server], sandbox: Sandbox
+) -> None:
+    server = start_server(LIMIT_ADDRESS="5/10m", PASSWORD_STEP="off", MIN_HUMAN_SECONDS="1")
+    for _ in range(2):
+        assert Customer(server, sandbox).identify().step == "verify"
+    fast, slow = Customer(server, sandbox), Customer(server, sandbox)
+    assert fast.identify().status == 422 and fast.shown.challenge
+    slow.get("/")
+    time.sleep(1.2)
+    data = {"landing": slow.shown.value("landing"), "channel": "email", "country": "GB", "terms": "on"}
+    assert slow.post("/", {**data, "email": fresh_email()}).step == "verify"
+    fast.post("/", {**fast.sent, "landing": fast.shown.value("landing"), **fast.shown.proof})
+    assert fast.shown.step == "verify", "four codes of five"
+    assert fast.identify().challenge, "now everybody works, however long it took"
+    assert fast.post("/", {**fast.sent, **fast.shown.proof}).step == "verify"
+
+
+def test_with_a_captcha_the_work_is_done_but_the_customer_sends(
+    start_server: Callable[..., Server], sandbox: Sandbox
+) -> None:
+    """The CAPTCHA's answer counts once, so it has to be given anew on the page that asks for work."""
+    server = start_server(
+        PROOF_OF_WORK="always", PASSWORD_STEP="off", CAPTCHA_PROVIDER="recaptcha", CAPTCHA_SITE_KEY="site-key"
+    )
+    customer = Customer(server, sandbox)
+    shown = customer.identify(email=(email := fresh_email("captcha")), **{"g-recaptcha-response": "first"})
+    assert shown.challenge and "data-by-hand" in shown.text and "g-recaptcha" in shown.text
+    assert again(customer, **shown.proof, **{"g-recaptcha-response": "second"}).step == "verify"
+    sent = [call["headers"]["captcha"] for call in sandbox.calls() if email in str(call["body"])]
+    assert sent == ["second"]

@@ -14,8 +14,8 @@ METHODS = st.sampled_from(["GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "P
 HOSTILE = ["\x00", "\ud7ff", "' OR 1=1 --", "<script>alert(1)</script>", "../../etc/passwd", "%s%n", "9" * 400]
 TEXT = st.text(max_size=40) | st.sampled_from(HOSTILE)
 NAMES = (
-    "landing channel country email phone phone_area terms account_type password skip code path level el-name "
-    "el-id_card_type-kind lang change utm_source b_superiorAgent openAccountType"
+    "landing ticket proof website channel country email phone phone_area terms account_type password skip code path "
+    "level el-name el-id_card_type-kind lang change utm_source b_superiorAgent openAccountType"
 ).split()
 FIELDS = st.dictionaries(st.sampled_from(NAMES), TEXT, max_size=6)
 HEADER_NAMES = (

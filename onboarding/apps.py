@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.apps import AppConfig
+from django.contrib.admin.apps import AdminConfig
 from django.core import checks
 from django.core.signals import request_started
 
@@ -18,3 +19,7 @@ class OnboardingConfig(AppConfig):
     def ready(self) -> None:
         checks.register(check_settings)
         request_started.connect(follow_nobody)
+
+
+class ConsoleConfig(AdminConfig):
+    default_site = "onboarding.console_site.ConsoleSite"

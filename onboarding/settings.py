@@ -9,8 +9,10 @@ from __future__ import annotations
 import json
 import secrets
 import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
@@ -180,9 +182,13 @@ LOG_FORMAT = _choice("LOG_FORMAT", "console" if DEBUG else "json", ("json", "con
 
 # -- Django ------------------------------------------------------------------------------------------------------------
 INSTALLED_APPS = [
+    "axes",
+    "django_otp",  # with its plugins before our own, which takes their pages out of the console
+    "django_otp.plugins.otp_static",
+    "django_otp.plugins.otp_totp",
     "onboarding.apps.OnboardingConfig",
     "django_htmx",
-    "django.contrib.admin",
+    "onboarding.apps.ConsoleConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -199,7 +205,9 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django_otp.middleware.OTPMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
+    "axes.middleware.AxesMiddleware",  # looks at an attribute that only a refused sign-in has
 ]
 ROOT_URLCONF = "onboarding.urls"
 WSGI_APPLICATION = "onboarding.wsgi.application"
@@ -275,11 +283,29 @@ CSRF_FAILURE_VIEW = "onboarding.views.forbidden"  # Django's own page brings a s
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _HTTPS
 SESSION_COOKIE_PATH = CSRF_COOKIE_PATH = "/admin/"
 SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
+SESSION_COOKIE_AGE = 10 * 3600  # seconds: one working day
+AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
 AUTH_PASSWORD_VALIDATORS = [  # for staff and customers alike
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 8}},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
     {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
 ]
+# Guesses at the console's passwords, counted by name and by address (onboarding/lockout.py).
+AXES_FAILURE_LIMIT = 5
+AXES_LOCKOUT_PARAMETERS = ["username", "ip_address"]
+AXES_COOLOFF_TIME = timedelta(minutes=15)
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False  # or a guesser who goes on would lock the operator out for good
+AXES_USERNAME_CALLABLE = "onboarding.lockout.counted_name"
+AXES_CLIENT_IP_CALLABLE = "onboarding.lockout.counted_address"
+AXES_CLIENT_STR_CALLABLE = "onboarding.lockout.written_as"
+AXES_LOCKOUT_CALLABLE = "onboarding.lockout.refuse"
+AXES_SENSITIVE_PARAMETERS = ["username", "password", "next", "csrfmiddlewaretoken"]
+AXES_DISABLE_ACCESS_LOG = True  # who signed in and when: Django's last_login
+AXES_ENABLE_ADMIN = False  # its page could empty the list; `manage.py axes_list_attempts` and `axes_reset` do
+AXES_VERBOSE = False
+ADMIN_SECOND_FACTOR = _choice("ADMIN_SECOND_FACTOR", "optional", ("optional", "required"))
+OTP_TOTP_ISSUER = f"Onboarding {urlsplit(PUBLIC_URL).hostname}"  # what the app shows beside the code
 SILENCED_SYSTEM_CHECKS = [
     "security.W002",  # no XFrameOptionsMiddleware: frame-ancestors says it, per partner (onboarding/embedding.py)
 ]
@@ -308,6 +334,7 @@ LOGGING = {
     "root": {"handlers": ["stderr"], "level": "INFO"},
     "loggers": {
         "django": {"level": "INFO"},
+        "axes": {"level": "WARNING"},
         "django.server": {"handlers": [], "level": "ERROR", "propagate": False},
         "django.request": {"level": "ERROR"},
         "django.security": {"level": "WARNING"},

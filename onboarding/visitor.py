@@ -39,9 +39,14 @@ def client_address(peer: str, forwarded: str) -> str:
     text = hops[-count] if count and len(hops) >= count else peer
     bare = re.sub(r"^\[([0-9a-fA-F:.]+)\](:\d+)?$|^([0-9.]+):\d+$", r"\1\3", text)
     try:
-        return str(ipaddress.ip_address(bare))
+        found = ipaddress.ip_address(bare)
     except ValueError:
         return ""
+    if not isinstance(found, ipaddress.IPv6Address):
+        return str(found)
+    if found.scope_id is not None:  # any text may stand behind its %, and nobody comes from there
+        return ""
+    return str(found.ipv4_mapped or found)  # one address, one spelling: limits count by it
 
 
 def device(user_agent: str) -> str:

@@ -7,7 +7,7 @@ import unicodedata
 
 import pytest
 from django.test import override_settings
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from onboarding import i18n, visitor
@@ -95,6 +95,28 @@ def test_a_code_is_read_from_what_people_paste(text: str, code: str | None) -> N
         (1, "[2001:db8::1]:4711", "2001:db8::1"),
         (1, "203.0.113.9:4711", "203.0.113.9"),
         (1, "nonsense", ""),
+        (1, " 203.0.113.9 ", "203.0.113.9"),
+        (1, "203.0.113.9,", "203.0.113.9"),
+        (1, ",,,", "192.0.2.1"),
+        (1, "203.0.113.9 10.0.0.1", ""),
+        (1, "203.0.113.9;10.0.0.1", ""),
+        (1, "127.0.0.1, 203.0.113.9:80:80", ""),
+        (1, "203.0.113.256", ""),
+        (1, "0xcb007109", ""),
+        (1, "3405803785", ""),
+        (1, "0203.0.113.9", ""),
+        (1, "2001:db8::1", "2001:db8::1"),
+        (1, "[2001:db8::1]", "2001:db8::1"),
+        (1, "[2001:DB8:0::1]:1", "2001:db8::1"),
+        (1, "2001:db8::1]:4711", ""),
+        (1, "[203.0.113.9]:4711", "203.0.113.9"),
+        (1, "fe80::1%eth0<svg>", ""),
+        (1, "::ffff:203.0.113.9", "203.0.113.9"),
+        (1, "unknown", ""),
+        (1, "_hidden", ""),
+        (1, "\u0661.1.1.1", ""),
+        (1, "1.1.1.1\x00", ""),
+        (10, "1.1.1.1," * 5000 + "203.0.113.9" + ", 10.0.0.1" * 9, "203.0.113.9"),
         (1, "a\r\nb", ""),
     ],
 )
@@ -116,6 +138,7 @@ def test_a_phone_is_known_by_the_hint_else_by_the_user_agent(hint: str, agent: s
     assert visitor.is_mobile(hint, agent) is mobile
 
 
+@settings(deadline=None)  # the parser reads its patterns once
 @given(st.text(max_size=200))
 def test_the_device_is_a_short_printable_line_whatever_the_header_says(agent: str) -> None:
     device = visitor.device(agent)

@@ -36,7 +36,7 @@ POLICY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": settings.SECURE_REFERRER_POLICY,
     "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",  # what partners load from here says otherwise: embed.js
+    "Cross-Origin-Resource-Policy": "same-origin",  # but for embed.js and static files
     "Permissions-Policy": (
         "accelerometer=(), camera=(self), display-capture=(), geolocation=(), gyroscope=(), hid=(), magnetometer=(), "
         "microphone=(), midi=(), payment=(), serial=(), usb=()"
@@ -73,6 +73,8 @@ class SecurityHeaders:
         response = self.get_response(request)
         scripts = "'self'" if request.path.startswith(CONSOLE) else f"'nonce-{nonce}'" if nonce.value else ""
         response["Content-Security-Policy"] = content_security_policy(getattr(request, "frame_origins", ()), scripts)
+        if request.path.startswith(settings.STATIC_URL):  # a sandboxed frame of ours is another origin to its own files
+            response.setdefault("Cross-Origin-Resource-Policy", "cross-origin")
         for name, value in POLICY_HEADERS.items():
             response.setdefault(name, value)
         return response

@@ -6,7 +6,9 @@ has to be left of it after cleaning. Both are written without a look at the prod
 
 from __future__ import annotations
 
+import re
 import unicodedata
+from html.parser import HTMLParser
 from urllib.parse import quote, unquote_to_bytes
 
 import regex
@@ -62,3 +64,26 @@ def expected(value: str) -> str:
             break
         kept += letter
     return kept or text[:255]
+
+
+class _Markup(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        given = dict(attributes)
+        bad = [name for name in given if name.startswith("on")]
+        bad += [name for name in ("href", "src", "action", "formaction") if _SCRIPT.match(given.get(name) or "")]
+        if tag == "x-marked" or bad or (tag == "script" and not {"src", "type"} & given.keys()):
+            self.found.append(self.get_starttag_text() or tag)
+
+
+_SCRIPT = re.compile(r"[\x00-\x20]*(javascript|vbscript|data:text)", re.IGNORECASE)
+
+
+def markup(page: str) -> list[str]:
+    """The tags of a page that somebody smuggled in, as far as these texts and those of the fuzzing would show."""
+    reader = _Markup()
+    reader.feed(page)
+    return reader.found

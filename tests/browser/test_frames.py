@@ -150,6 +150,41 @@ def test_a_post_from_a_strangers_page_is_refused_and_not_shown_there(visit: Visi
     assert [answer.status for answer in sites.answers_to(to)] == [403]
 
 
+FORGE = """async (addresses) => {
+  for (const address of addresses) {
+    const body = () => new URLSearchParams({lang: "es", code: "123456"});
+    for (const sent of [body(), "lang=es", new Blob(["lang=es"], {type: "multipart/form-data; boundary=x"})]) {
+      await fetch(address, {method: "POST", mode: "no-cors", credentials: "include", body: sent}).catch(() => 0);
+    }
+    navigator.sendBeacon(address, body());
+    const form = Object.assign(document.createElement("form"), {method: "post", action: address, target: "inside"});
+    document.body.append(form);
+    form.submit();
+    await new Promise((done) => { document.querySelector("iframe").onload = done; });
+  }
+}"""
+
+
+def test_no_way_of_posting_from_a_strangers_page_has_an_effect(
+    visit: Visit, sites: Sites, secured: Server, sandbox: Sandbox
+) -> None:
+    customer = Customer(secured, sandbox, headers={"X-Forwarded-Proto": "https", "X-Forwarded-For": "127.0.0.1"})
+    customer.register()
+    flow = urlsplit(customer.flow_url).path
+    names = "password verify path level resend identify language handover upload delete continue".split()
+    paths = ["/", "/p/default/", flow, *(f"{flow}{name}/" for name in names)]
+    walker = visit(sites.url("/post", STRANGER, to=sites.url("/")))
+    told = len(sandbox.calls())
+    walker.page.evaluate(FORGE, [sites.url(path) for path in paths])
+    forged = [answer for answer in sites.answers if answer.method == "POST"]
+    assert {answer.path for answer in forged} == set(paths)
+    assert len(forged) >= 4 * len(paths), "a beacon may still be on its way"
+    assert {answer.status for answer in forged} == {403}
+    assert {answer.asked["Sec-Fetch-Site"] for answer in forged} == {"cross-site"}
+    assert len(sandbox.calls()) == told
+    assert customer.get(customer.flow_url).step == "level"
+
+
 # -- The partner -------------------------------------------------------------------------------------------------------
 
 

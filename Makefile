@@ -5,7 +5,7 @@ PY := $(VENV)/bin/python
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast test-next check format faults bench bench-million messages lock sbom screenshots clean
+.PHONY: help run test test-fast test-next faults fuzz scan check format bench bench-million messages lock sbom screenshots clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 15
@@ -35,6 +35,18 @@ test-fast: $(VENV)/dev.stamp $(VENV)/messages.stamp ## unit and contract tests o
 
 test-next: ## unit tests on Python 3.13 and the next Django, where that Python is there
 	@sh tests/next.sh
+
+FUZZ ?= 5000
+fuzz: $(VENV)/dev.stamp $(VENV)/messages.stamp ## other random requests to every address each time; FUZZ=5000 of them
+	FUZZ=$(FUZZ) $(PY) -m pytest --timeout 0 tests/web/test_fuzz.py
+
+.venv-scan/stamp: requirements/scan.txt
+	$(PYTHON) -m venv --clear .venv-scan
+	.venv-scan/bin/python -m pip install --quiet --require-hashes -r requirements/scan.txt
+	@touch $@
+
+scan: $(VENV)/dev.stamp $(VENV)/messages.stamp .venv-scan/stamp ## a black-box scanner over the front end (five minutes)
+	$(PY) -m tests.scan
 
 check: $(VENV)/dev.stamp $(VENV)/messages.stamp ## lint, format, types, imports, translations, migrations, deploy settings, known weaknesses
 	$(VENV)/bin/ruff check .
@@ -75,4 +87,4 @@ sbom: $(VENV)/dev.stamp ## var/sbom.json: what is inside, with versions and lice
 	@rm -rf .venv-sbom
 
 clean: ## remove everything that the targets made
-	rm -rf .venv .venv-next .venv-sbom var staticfiles
+	rm -rf .venv .venv-next .venv-scan .venv-sbom var staticfiles

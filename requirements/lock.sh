@@ -7,3 +7,4 @@ lock() { uv pip compile --quiet --universal --generate-hashes --no-header --no-e
 lock --python-version 3.11 -c requirements/lts.in pyproject.toml -o requirements/run.txt
 lock --python-version 3.11 -c requirements/lts.in pyproject.toml --group test --group check -o requirements/dev.txt
 lock --python-version 3.13 -c requirements/next.in pyproject.toml --group test -o requirements/next.txt
+lock --python-version 3.11 requirements/scan.in -o requirements/scan.txt

@@ -20,7 +20,7 @@ from django.http import HttpRequest, HttpResponse
 
 from onboarding.domain.partner import origin_of
 
-_PROOF_SALT = "onboarding.proof"
+_BACK_SALT = "onboarding.way-back"
 
 _CAPTCHA_HOSTS = {
     "recaptcha": ("https://www.google.com/recaptcha/", "https://www.gstatic.com/recaptcha/"),
@@ -140,14 +140,14 @@ def is_silent(request: HttpRequest) -> bool:
     return "Sec-Fetch-Site" not in request.headers and "Origin" not in request.headers
 
 
-def proof(reference: str) -> str:
+def way_back(reference: str) -> str:
     """What a page of this flow gives along, so that a silent browser can show that it has just been there."""
-    return signing.dumps(reference, salt=_PROOF_SALT)
+    return signing.dumps(reference, salt=_BACK_SALT)
 
 
-def is_proof(text: str, reference: str) -> bool:
+def is_way_back(text: str, reference: str) -> bool:
     try:
-        return bool(signing.loads(text, salt=_PROOF_SALT, max_age=FRESH) == reference)
+        return bool(signing.loads(text, salt=_BACK_SALT, max_age=FRESH) == reference)
     except signing.BadSignature:
         return False
 

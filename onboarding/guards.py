@@ -77,14 +77,14 @@ def _refusal(request: HttpRequest, kwargs: Mapping[str, Any]) -> HttpResponse | 
         return _foreign(request)
     if _length(request) > most:
         return pages.problem(request, "not-allowed", 413, too_large=most // 1024 // 1024)
-    return pages.problem(request, "not-allowed", 403, proof=embedding.proof(flow.reference) if flow else "")
+    return pages.problem(request, "not-allowed", 403, way_back=embedding.way_back(flow.reference) if flow else "")
 
 
 def _is_stale(request: HttpRequest, kwargs: Mapping[str, Any]) -> bool:
     """A POST that does not say where it comes from, to a flow that nobody has touched for a while.
 
-    The page that refuses it holds the way on: a button whose POST is good for any age (`embedding.proof`). An expired
-    flow has nothing to lose any more, and says so itself; of a link the address is as short-lived as that.
+    The page that refuses it holds the way on: a button whose POST is good for any age (`embedding.way_back`). An
+    expired flow has nothing to lose any more, and says so itself; of a link the address is as short-lived as that.
     """
     flow = services.find_flow(kwargs["handle"]) if "handle" in kwargs and embedding.is_silent(request) else None
     now = timezone.now()
@@ -93,7 +93,7 @@ def _is_stale(request: HttpRequest, kwargs: Mapping[str, Any]) -> bool:
     if _length(request) > SMALL_BODY:
         return True
     release_connection()
-    return not embedding.is_proof(request.POST.get("proof", ""), flow.reference)
+    return not embedding.is_way_back(request.POST.get("back", ""), flow.reference)
 
 
 def _foreign(request: HttpRequest) -> HttpResponse:

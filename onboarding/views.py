@@ -104,7 +104,7 @@ def flow_page(request: HttpRequest, flow: Flow, handle: str) -> HttpResponse:
 
 def _come_back(request: HttpRequest, flow: Flow, handle: str) -> HttpResponse:
     """The button of the page that refuses a silent browser after a while (guards): from now on it is believed again."""
-    if not embedding.is_proof(request.POST.get("proof", ""), flow.reference):
+    if not embedding.is_way_back(request.POST.get("back", ""), flow.reference):
         raise services.StepOver
     services.keep_alive(flow=flow, now=timezone.now())
     return see_other(handle)

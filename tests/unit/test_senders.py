@@ -66,9 +66,9 @@ def test_every_method_that_may_have_an_effect_is_looked_at(method: str) -> None:
 
 
 def test_a_proof_is_one_flows_and_lasts_as_long_as_a_page_is_believed() -> None:
-    text = embedding.proof("ABC-DEF-GHK")
-    assert embedding.is_proof(text, "ABC-DEF-GHK")
-    assert not embedding.is_proof(text, "ABC-DEF-GHM")
-    assert not embedding.is_proof(text[:-1] + ("A" if text[-1] != "A" else "B"), "ABC-DEF-GHK")
-    assert not embedding.is_proof("", "")
-    assert not embedding.is_proof(signing.dumps("ABC-DEF-GHK"), "ABC-DEF-GHK")
+    text = embedding.way_back("ABC-DEF-GHK")
+    assert embedding.is_way_back(text, "ABC-DEF-GHK")
+    assert not embedding.is_way_back(text, "ABC-DEF-GHM")
+    assert not embedding.is_way_back(text[:-1] + ("A" if text[-1] != "A" else "B"), "ABC-DEF-GHK")
+    assert not embedding.is_way_back("", "")
+    assert not embedding.is_way_back(signing.dumps("ABC-DEF-GHK"), "ABC-DEF-GHK")

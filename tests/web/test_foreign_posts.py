@@ -92,7 +92,7 @@ def test_a_browser_that_does_not_say_is_believed_for_a_while_and_then_asked_to_p
     for path, data in BELOW.items():
         files = {"el-proof_of_passpord": ("a.png", picture(600, 600), "image/png")} if path == "upload/" else None
         assert customer.post(flow + path, data, files=files).status == 403, path
-        assert customer.post(flow + path, {**data, "proof": "x"}).status == 403, path
+        assert customer.post(flow + path, {**data, "back": "x"}).status == 403, path
     assert _rows(server, reference) == before
     for headers in ({"Origin": server.url}, {"Sec-Fetch-Site": "same-origin"}):
         assert customer.post(flow + "level/", {"level": "level_1"}, **headers).status == 422
@@ -100,9 +100,9 @@ def test_a_browser_that_does_not_say_is_believed_for_a_while_and_then_asked_to_p
     _age(server, reference, 16)
     customer.post(flow + "level/", {"level": "level_1"})
     action, value = re.findall(
-        r'action="([^"]+)"><input type="hidden" name="proof" value="([^"]+)"', customer.shown.text
+        r'action="([^"]+)"><input type="hidden" name="back" value="([^"]+)"', customer.shown.text
     )[0]
-    shown = customer.post(action, {"proof": value})
+    shown = customer.post(action, {"back": value})
     assert (shown.status, shown.step) == (200, "level")
     assert customer.level().step == "done"
 
@@ -115,9 +115,9 @@ def test_the_button_of_another_flow_opens_nothing(customer: Customer, server: Se
         _age(server, one.shown.reference, 20)
         flow = one.flow_url
         one.post(flow + "resend/", {})
-        values.append(one.shown.value("proof"))
-    assert customer.post(flow, {"proof": values[0]}).status == 403
-    assert other.post(flow, {"proof": values[1]}).status == 200
+        values.append(one.shown.value("back"))
+    assert customer.post(flow, {"back": values[0]}).status == 403
+    assert other.post(flow, {"back": values[1]}).status == 200
 
 
 class _Earlier(signing.TimestampSigner):

@@ -50,8 +50,8 @@ TEXT = st.sampled_from(MARKS) | st.text(max_size=40)
 NAMES = (
     "landing channel country email phone phone_area terms account_type password skip code path level el-name field "
     "nonce el-id_card_type-kind el-id_card_type-number el-birthday lang change switch utm_source utm_id "
-    "b_superiorAgent touch openAccountType mobile page deleted declare draft language handover close proof "
-    "without_agent g-recaptcha-response username next confirm begin remove recovery csrfmiddlewaretoken q p o "
+    "b_superiorAgent touch openAccountType mobile ticket website page deleted declare draft language handover close "
+    "proof back without_agent g-recaptcha-response username next confirm begin remove recovery csrfmiddlewaretoken q p o "
     "_popup _to_field group first last format e"
 ).split()
 HEADERS = (

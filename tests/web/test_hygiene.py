@@ -8,6 +8,7 @@ import requests
 from onboarding.sandbox.server import Sandbox
 from tests.support import Customer, Server
 
+
 @pytest.fixture(scope="module")
 def visited(server: Server, sandbox: Sandbox) -> str:
     """The path of a flow in its level step."""

@@ -51,8 +51,8 @@ NAMES = (
     "landing channel country email phone phone_area terms account_type password skip code path level el-name field "
     "nonce el-id_card_type-kind el-id_card_type-number el-birthday lang change switch utm_source utm_id "
     "b_superiorAgent touch openAccountType mobile ticket website page deleted declare draft language handover close "
-    "proof back without_agent g-recaptcha-response username next confirm begin remove recovery csrfmiddlewaretoken q p o "
-    "_popup _to_field group first last format e"
+    "proof back without_agent g-recaptcha-response username next confirm begin remove recovery csrfmiddlewaretoken q p "
+    "o _popup _to_field group first last format e"
 ).split()
 HEADERS = (
     "Accept-Language User-Agent X-Forwarded-For X-Forwarded-Proto HX-Request HX-Current-URL HX-Target Sec-CH-UA-Mobile "

@@ -52,14 +52,19 @@ class SmsStopAdmin(OwnFilters):
     list_filter = ("stopped",)
     ordering = ("-stopped", "country")
     actions = None
+    show_facets = admin.ShowFacets.NEVER
     readonly_fields = ("changed_at", "changed_by")
+    fields = ("country", "stopped", "reason", "changed_at", "changed_by")
 
     @admin.display(description="country", ordering="country")
     def where(self, row: SmsStop) -> str:
         return country_name(row.country) if row.country else "every country"
 
     def get_readonly_fields(self, request: HttpRequest, obj: SmsStop | None = None) -> tuple[str, ...]:
-        return ("country", *self.readonly_fields) if obj else self.readonly_fields
+        return ("where", *self.readonly_fields) if obj else self.readonly_fields
+
+    def get_fields(self, request: HttpRequest, obj: SmsStop | None = None) -> tuple[str, ...]:
+        return ("where", *self.fields[1:]) if obj else self.fields
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
@@ -73,13 +78,23 @@ class SmsStopAdmin(OwnFilters):
         return f"{'stopped' if data['stopped'] else 'allowed again'}: {data['reason'] or 'no reason given'}"
 
 
+class AlarmFilter(admin.SimpleListFilter):
+    title = parameter_name = "alarm"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("yes", "raised")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[SmsCount]) -> QuerySet[SmsCount]:
+        return queryset.exclude(alarmed_at=None) if self.value() == "yes" else queryset
+
+
 @admin.register(SmsCount)
 class SmsCountAdmin(ReadOnly):
     """Newest first, and within an hour what was sent for nothing most often."""
 
     list_display = ("hour", "place", "numbers", "sent", "used", "share", "alarmed_at")
     list_display_links = None
-    list_filter = (("alarmed_at", admin.EmptyFieldListFilter),)
+    list_filter = (AlarmFilter,)
     search_fields = ("country__iexact", "prefix__startswith")
     search_help_text = "Two letters of a country, or how a number begins: +44 7400"
 
@@ -95,6 +110,6 @@ class SmsCountAdmin(ReadOnly):
     def numbers(self, row: SmsCount) -> str:
         return f"{row.prefix}…" if row.prefix else "all"
 
-    @admin.display(description="used")
+    @admin.display(description="share used")
     def share(self, row: SmsCount) -> str:
         return f"{row.used / row.sent:.0%}" if row.sent else "–"

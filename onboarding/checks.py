@@ -22,10 +22,10 @@ from onboarding.upstream.signing import load_public_key
 from onboarding.upstream.wire import CustomerGroup
 
 _HOST = re.compile(r"[\w.-]+|[0-9a-f:]*:[0-9a-f:.]*")  # a name or an IP address, without port and brackets
-# Words of documents, templates and examples, and what fingers type: no random key has them.
+# Words of templates that wait to be replaced, and of documents, examples and fingers: no random key has them.
+_PLACEHOLDER_KEY = re.compile(r"change.?me|insecure|placeholder|replace.?me|your.?(?:key|secret)", re.IGNORECASE)
 _EXAMPLE_KEY = re.compile(
-    r"change.?me|insecure|example|placeholder|replace|default|your.?(?:key|secret)|secret.?key|password|for.?tests|"
-    r"only.?for|0123456789|1234567890|abcdefgh|qwerty",
+    r"example|replace|default|secret.?key|password|for.?tests|only.?for|0123456789|1234567890|abcdefgh|qwerty",
     re.IGNORECASE,
 )
 SHORTEST_TOKEN = 16  # characters of METRICS_TOKEN: a scraper has all the time in the world to guess
@@ -123,16 +123,24 @@ def _own_address() -> Found:
 # -- Keys --------------------------------------------------------------------------------------------------------------
 
 
+def _is_known(key: str) -> bool:
+    """Whether others may know it. Where no stranger comes, one that reads like a key for trials is just that."""
+    if settings.DEBUG:
+        return False
+    return bool(_PLACEHOLDER_KEY.search(key) or (_is_open_to_strangers() and _EXAMPLE_KEY.search(key)))
+
+
 def _keys() -> Found:
-    if not settings.DEBUG and _EXAMPLE_KEY.search(settings.SECRET_KEY):
+    if _is_known(settings.SECRET_KEY):
         yield 31, "SECRET_KEY must be random: this one comes from a document or an example, and others know it."
     if "," in settings.SECRET_KEY or settings.SECRET_KEY != settings.SECRET_KEY.strip():
         yield 32, "SECRET_KEY must hold no comma and no space at its ends: SECRET_KEY_FALLBACKS could never name it."
-    if not settings.DEBUG and any(_EXAMPLE_KEY.search(key) for key in settings.SECRET_KEY_FALLBACKS):
+    if any(_is_known(key) for key in settings.SECRET_KEY_FALLBACKS):
         yield 33, "SECRET_KEY_FALLBACKS must hold random keys only: whoever knows one of them can sign with it."
     token = settings.METRICS_TOKEN
-    if token and (len(token) < SHORTEST_TOKEN or not re.fullmatch(r"[!-~]+", token)):
-        yield 34, f"METRICS_TOKEN must have at least {SHORTEST_TOKEN} printable characters, without spaces."
+    shortest = SHORTEST_TOKEN if _is_open_to_strangers() else 1
+    if token and (len(token) < shortest or not re.fullmatch(r"[!-~]+", token)):
+        yield 34, f"METRICS_TOKEN must have at least {shortest} printable characters, without spaces."
     if token and token in (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS):
         yield 35, "METRICS_TOKEN must not be SECRET_KEY: whoever reads metrics could open the database."
 

@@ -197,7 +197,7 @@ def test_a_server_with_several_workers_ends_by_itself_when_the_settings_are_wron
         "--workers", "2", "--respawn-failed-workers", "--log-level", "error", "onboarding.wsgi:application",
     ]  # fmt: skip
     env = {"PATH": os.environ["PATH"], **GOOD, "UPSTREAM_COMPANY_ID": ""}
-    ended = subprocess.run(server, cwd=ROOT, env=env, capture_output=True, text=True, timeout=30)
+    ended = subprocess.run(server, cwd=ROOT, env=env, capture_output=True, text=True, timeout=120)
     assert ended.returncode != 0
     assert "Configuration: UPSTREAM_COMPANY_ID" in ended.stderr
     assert "Traceback" not in ended.stderr

@@ -11,7 +11,7 @@ from tests import provide
 
 GROUPS = ("unit", "contract", "web", "faults", "browser")
 # Files at a time: these tests wait more than they work. A file stays in one process, in its own order.
-AT_A_TIME = {"web": 3, "browser": 2}
+AT_A_TIME = {"unit": 2, "contract": 2, "web": 3, "browser": 3}
 ROOT = Path(__file__).resolve().parent.parent
 
 

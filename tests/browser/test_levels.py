@@ -22,6 +22,10 @@ EASY = {"-idNo": "E12345678", "-email": "jo@example.org", "-area": "+44", "-phon
 PARTS_BEFORE_DIRECTORS = ("About the company", "Documents of the company")
 
 
+# The longest ways: each screen and each way of sending once, not all four together.
+LONG = pytest.mark.parametrize("enter", ["wide", "no script, narrow"], indirect=True)
+
+
 @pytest.fixture(params=["wide", "narrow", "no script", "no script, narrow"])
 def enter(request: pytest.FixtureRequest, walk: Walk, profiles: Profiles) -> Enter:
     """Makes a walker in the world of this run."""
@@ -113,6 +117,7 @@ def test_a_rejected_level_is_mended_and_sent_again(enter: Enter) -> None:
     assert changed == ["proof_of_passpord"]
 
 
+@LONG
 def test_a_company_with_two_directors_goes_on_with_its_draft(enter: Enter) -> None:
     walker = enter().open("/", openAccountType="1")
     walker.register(email=fresh_email("enterprise")).at("level")
@@ -158,6 +163,7 @@ def test_a_company_with_two_directors_goes_on_with_its_draft(enter: Enter) -> No
     walker.watch.is_clean(aborted=True)
 
 
+@LONG
 def test_a_passport_is_photographed_on_the_phone_while_the_desktop_waits(enter: Enter, walk: Walk) -> None:
     first = enter().open()
     first.register(email=fresh_email()).at("level")

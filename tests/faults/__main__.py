@@ -60,7 +60,8 @@ def both(seed: int, flows: int) -> int:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Breaks the way to the upstream everywhere, and compares the books.")
-    parser.add_argument("--seed", type=int, default=secrets.randbelow(10**6))
+    # CI breaks the same things every time, so that what it says is about the change.
+    parser.add_argument("--seed", type=int, default=1 if os.environ.get("CI") else secrets.randbelow(10**6))
     parser.add_argument("--flows", type=int, default=1000, help="on each database")
     parser.add_argument("--database", choices=("sqlite", "postgres", "both"), default="both")
     given = parser.parse_args()

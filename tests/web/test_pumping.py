@@ -131,19 +131,19 @@ def test_codes_not_used_are_told_to_log_metrics_and_console(
     pair: tuple[Server, Server], operator: Operator, sandbox: Sandbox
 ) -> None:
     server = pair[0]
-    phones = [f"7911{secrets.randbelow(1000):03}{n:03}" for n in range(3)]
+    phones = [f"7912{secrets.randbelow(1000):03}{n:03}" for n in range(3)]
     customers = [by_phone(server, sandbox, phone) for phone in phones]
     log = server.log.read_text()
     (line,) = [line for line in log.splitlines() if "are not used" in line]
-    assert "country GB, numbers +44 7911" in line and '"level": "ERROR"' in line
+    assert "country GB, numbers +44 7912" in line and '"level": "ERROR"' in line
     assert not [phone for phone in phones if phone in log or phone[-6:] in line]
     metrics = requests.get(server.url + "/metrics", timeout=10).text
     assert 'onboarding_sms_alarms_total{country="GB"} 1.0' in metrics
     assert customers[0].verify().step == "level"
     page = operator.get("onboarding/smscount/").text
     cells = re.findall(r'<td class="field-(\w+)[^"]*">(.*?)</td>', page)
-    row = cells[[value for _name, value in cells].index("+44 7911…") :]
-    assert row[:4] == [("numbers", "+44 7911…"), ("sent", "3"), ("used", "1"), ("share", "33%")]
+    row = cells[[value for _name, value in cells].index("+44 7912…") :]
+    assert row[:4] == [("numbers", "+44 7912…"), ("sent", "3"), ("used", "1"), ("share", "33%")]
 
 
 def test_the_switch_leaves_only_e_mail_within_seconds_for_flows_under_way_too(

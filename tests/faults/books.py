@@ -12,7 +12,8 @@ from typing import Any
 
 import psycopg
 
-from tests.faults.customer import Customer, read_json
+from tests.faults.browser import read_json
+from tests.faults.customer import Customer
 from tests.faults.plan import Ending, Kind, Plan
 from tests.faults.proxy import Proxy
 
@@ -75,14 +76,18 @@ def compare(customers: Sequence[Customer], proxy: Proxy, database: Database, ups
 
 
 def _keys(plan: Plan, proxy: Proxy) -> Iterator[str]:
-    """The same key until an answer is definite; one body for each key."""
+    """The same key until an answer is definite, and one body for each key.
+
+    What was refused before any work may be followed by another body, and that one has a key of its own.
+    """
     for kind in Kind:
         bodies: dict[str, str] = {}
         before = None
         for attempt in [one for one in proxy.attempts[plan.number] if one.kind is kind]:
             if bodies.setdefault(attempt.key, attempt.body) != attempt.body:
                 yield f"one key carries two bodies of {kind}"
-            if before is not None and attempt.key != before.key and not before.is_definite:
+            corrected = before is not None and before.answer == "429" and before.body != attempt.body
+            if before is not None and attempt.key != before.key and not before.is_definite and not corrected:
                 yield f"another key of {kind} without a definite answer"
             before = attempt
 

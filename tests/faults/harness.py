@@ -20,7 +20,8 @@ from typing import Any
 
 from onboarding.sandbox.server import Sandbox
 from tests.faults import books
-from tests.faults.customer import Customer, read_json
+from tests.faults.browser import read_json
+from tests.faults.customer import Customer
 from tests.faults.plan import KILLS, Disturbance, Fault, Kind, Plan, make
 from tests.faults.proxy import Proxy
 from tests.support import ROOT, Server, free_port

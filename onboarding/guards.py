@@ -13,6 +13,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ObjectDoesNotExist
+from django.db import OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.http.request import RawPostDataException, UnreadablePostError
 from django.urls import reverse
@@ -126,6 +127,16 @@ def _answered(view: View, request: HttpRequest, kwargs: dict[str, Any]) -> HttpR
     except SealBroken:
         log.error("a flow cannot be opened with the configured keys: is an earlier key missing from the fallbacks?")
         return pages.problem(request, "unsupported", 503, retry_after=300)
+    except OperationalError:  # it does not answer, or is so busy that nobody gets a turn
+        log.exception("the database did not do it")
+        return _without_database(request, kwargs)
+
+
+def _without_database(request: HttpRequest, kwargs: Mapping[str, Any]) -> HttpResponse:
+    """What was to be written down is not. Where the upstream may have been asked, the flow's own page knows more."""
+    if request.method == "POST" and kwargs.get("step") in (Step.VERIFY, Step.LEVEL):
+        return see_other(kwargs["handle"])
+    return pages.problem(request, "busy", 503, retry_after=10)
 
 
 def _drain(request: HttpRequest) -> None:

@@ -73,8 +73,9 @@ def _start_flow(request: HttpRequest, partner: Partner, fresh: Landing) -> HttpR
 def _begin(request: HttpRequest, landing: Landing, entry: services.Entry, form: IdentifyForm) -> HttpResponse:
     """The flow of this landing and these answers, and on to it; or what has to come first."""
     given = request.POST.dict()
+    begun = services.flows_begun(entry)  # before the look for its own: a twin that comes in between is no other answer
     try:
-        flow, handle = services.find_begun(entry, form.identity()) or _new_flow(request, landing, entry, form)
+        flow, handle = services.find_begun(entry, form.identity()) or _new_flow(request, landing, entry, form, begun)
         return send_first_code(request, flow, handle)
     except door.Challenged as exc:
         return show_identify(request, given, form, challenge=exc.challenge)
@@ -93,9 +94,10 @@ def _begin(request: HttpRequest, landing: Landing, entry: services.Entry, form: 
         return show_identify(request, given, form, rejected=exc)
 
 
-def _new_flow(request: HttpRequest, landing: Landing, entry: services.Entry, form: IdentifyForm) -> tuple[Flow, str]:
-    """Another flow, once whoever asks for it has been through the door."""
-    begun = services.flows_begun(entry)
+def _new_flow(
+    request: HttpRequest, landing: Landing, entry: services.Entry, form: IdentifyForm, begun: int
+) -> tuple[Flow, str]:
+    """One more flow of a landing that has `begun` so many, once whoever asks for it has been through the door."""
     if begun >= services.FLOWS_PER_LANDING:
         raise services.AlreadyUsed
     proof = door.admit(request, door.of_landing(landing), door.signs_of_landing(request, landing, reused=begun > 0))

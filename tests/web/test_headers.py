@@ -202,15 +202,19 @@ def _console(read: _Reader) -> None:
 
 
 def _broken(read: _Reader, sandbox: Sandbox) -> None:
-    """An error of ours, for which a table has to be missing; last, because nothing works afterwards."""
+    """An error of ours, by a row of nonsense, and one of the database; last, because nothing works afterwards."""
     customer = Customer(read.server, sandbox, headers=PROXY)
     customer.identify()
     flow = customer.flow_url.removeprefix(read.server.url)
-    with contextlib.closing(sqlite3.connect(read.server.env["DATABASE_URL"].removeprefix("sqlite:///"))) as database:
-        database.execute("DROP TABLE onboarding_submission")
-        database.commit()
+    path = read.server.env["DATABASE_URL"].removeprefix("sqlite:///")
+    with contextlib.closing(sqlite3.connect(path)) as database, database:
+        database.execute("UPDATE onboarding_flow SET outcome = 'nonsense'")
     read.ask("flow", "an error of ours", flow, status=500)
     read.ask("flow", "an error of ours, for htmx", flow, headers=HTMX, status=500)
+    with contextlib.closing(sqlite3.connect(path)) as database, database:
+        database.execute("DROP TABLE onboarding_submission")
+    read.ask("flow", "a database that does not do it", flow, status=503)
+    read.ask("flow", "a database that does not do it, for htmx", flow, headers=HTMX, status=503)
     log = read.server.log.read_text()
     assert "no such table" in log and "Traceback" in log
     assert flow.split("/")[2] not in log

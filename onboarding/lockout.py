@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.conf import settings
+from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
@@ -38,6 +39,7 @@ def written_as(*_who: Any) -> str:
 def refuse(request: HttpRequest, _response: HttpResponse | None, _credentials: Any) -> HttpResponse:
     """Answered instead of the sign-in while it is locked, whether the password is right or not."""
     pause = int(settings.AXES_COOLOFF_TIME.total_seconds())
-    response = render(request, "admin/locked_out.html", {"title": "Sign-in paused", "minutes": pause // 60}, status=429)
+    shown = {**admin.site.each_context(request), "title": "Sign-in paused", "minutes": pause // 60}
+    response = render(request, "admin/locked_out.html", shown, status=429)
     response["Retry-After"] = str(pause)
     return response

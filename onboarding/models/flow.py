@@ -193,7 +193,9 @@ class Submission(models.Model):
             domain.Progress.SENT: known & Q(sent_at__lte=now - lease),
         }
         for before, condition in free.items():
-            first = {"planned_at": now} if before is domain.Progress.PLANNED else {}
+            # A code's limits know it by the moment it was planned, and nobody asks how old its key is.
+            is_first = before is domain.Progress.PLANNED and self.kind != SubmissionKind.CODE
+            first = {"planned_at": now} if is_first else {}
             taken = same.filter(condition, state=before).update(
                 state=domain.Progress.SENT, sent_at=now, tries=F("tries") + 1, **first
             )

@@ -6,7 +6,9 @@ import logging
 from dataclasses import dataclass
 from datetime import datetime
 
+from axes.models import AccessAttempt
 from django.apps import apps
+from django.conf import settings
 from django.contrib.sessions.models import Session
 from django.db import connection, transaction
 from django.db.models import Count, Model, Q, TextField, Value
@@ -129,9 +131,11 @@ def purge(*, now: datetime) -> int:
     return done
 
 
-def forget_sessions(*, now: datetime) -> int:
-    """Deletes the console's sessions that are over; gives their number."""
-    return Session.objects.filter(expire_date__lt=now).delete()[0]
+def forget_sign_ins(*, now: datetime) -> int:
+    """Deletes the console's sessions that are over, and failed sign-ins that count no more; gives their number."""
+    sessions = Session.objects.filter(expire_date__lt=now).delete()[0]
+    failed, _by_table = AccessAttempt.objects.filter(attempt_time__lt=now - settings.AXES_COOLOFF_TIME).delete()
+    return sessions + int(failed)
 
 
 def forget_pages() -> None:

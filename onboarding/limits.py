@@ -57,25 +57,12 @@ def recipient(identity: Identity) -> str:
     return f"{name}@{host}"
 
 
-def network(address: str) -> str:
-    """Whose limit counts for an IP address: of IPv6 the /64, which one customer has; "" for all that are unknown."""
-    try:
-        found = ipaddress.ip_address(address)
-    except ValueError:
-        return ""
-    if isinstance(found, ipaddress.IPv4Address):
-        return str(found)
-    if found.ipv4_mapped is not None:
-        return str(found.ipv4_mapped)
-    return str(ipaddress.ip_network((int(found) >> 64 << 64, 64)))
-
-
 def _of_recipient(identity: Identity) -> str:
     return fingerprint("recipient", recipient(identity))
 
 
 def _of_address(address: str) -> str:
-    return fingerprint("address", network(address))
+    return fingerprint("address", rules.network(address))
 
 
 def _subjects(identity: Identity, address: str) -> _Allowances:
@@ -180,4 +167,4 @@ def _moment(now: datetime) -> float:
 
 
 def _is_ours(address: str) -> bool:
-    return network(address) == "" or ipaddress.ip_network(network(address)).is_private
+    return rules.network(address) == "" or ipaddress.ip_address(rules.network(address)).is_private

@@ -6,7 +6,6 @@ Knows nothing of customers and their pages.
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,6 +15,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
 from onboarding import visitor
+from onboarding.domain.limits import network
 from onboarding.sealing import fingerprint
 
 
@@ -27,8 +27,7 @@ def counted_name(request: HttpRequest, credentials: Mapping[str, Any] | None) ->
 def counted_address(request: HttpRequest) -> str | None:
     """The sender's address; of IPv6 the network that one household or server has for itself."""
     forwarded = request.headers.get("X-Forwarded-For", "")
-    found = visitor.client_address(request.META.get("REMOTE_ADDR", ""), forwarded)
-    return str(ipaddress.ip_network(f"{found}/64", strict=False)[0]) if ":" in found else found or None
+    return network(visitor.client_address(request.META.get("REMOTE_ADDR", ""), forwarded)) or None
 
 
 def written_as(*_who: Any) -> str:

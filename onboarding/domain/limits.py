@@ -5,12 +5,15 @@ Pure arithmetic over the moments (seconds since 1970) of what happened; `onboard
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 MOST = 1000  # moments that one row may hold
 LONGEST = 7 * 86_400  # seconds
+
+_HOUSEHOLD = 64  # bits of an IPv6 address by which a network is known; one customer has all of the rest
 
 _UNITS = {"s": 1, "m": 60, "h": 3600}
 _PART = re.compile(r"(\d{1,6})/(\d{1,6})([smh])", re.ASCII)
@@ -67,3 +70,17 @@ def used(moments: Sequence[float], allowances: Sequence[Allowance], now: float) 
         (sum(moment > now - allowance.seconds for moment in moments) / allowance.count for allowance in allowances),
         default=0.0,
     )
+
+
+def network(address: str) -> str:
+    """Whose limit counts for an IP address, as one address: of IPv6 the first of its /64; "" for all unknown ones."""
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:
+        return ""
+    if isinstance(found, ipaddress.IPv4Address):
+        return str(found)
+    if found.ipv4_mapped is not None:
+        return str(found.ipv4_mapped)
+    rest = 128 - _HOUSEHOLD
+    return str(ipaddress.IPv6Address(int(found) >> rest << rest))

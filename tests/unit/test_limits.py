@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from onboarding.domain.flow import AccountType, Channel, Identity
-from onboarding.domain.limits import Allowance, read_allowances, still_counting, used, wait
-from onboarding.limits import network, recipient
+from onboarding.domain.limits import Allowance, network, read_allowances, still_counting, used, wait
+from onboarding.limits import recipient
 
 TWO = (Allowance(2, 60), Allowance(3, 600))
 
@@ -51,10 +51,10 @@ def test_what_counts_nowhere_any_more_is_forgotten() -> None:
     [
         ("192.0.2.7", "192.0.2.7"),
         ("::ffff:192.0.2.7", "192.0.2.7"),
-        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
-        ("2001:db8:1:2::1", "2001:db8:1:2::/64"),
-        ("2001:db8:1:3::1", "2001:db8:1:3::/64"),
-        ("fe80::1%eth0", "fe80::/64"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"),
+        ("2001:db8:1:2::1", "2001:db8:1:2::"),
+        ("2001:db8:1:3::1", "2001:db8:1:3::"),
+        ("fe80::1%eth0", "fe80::"),
         ("", ""),
         ("unix:", ""),
     ],

@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from axes.models import AccessAttempt
 from django.conf import settings
 from django.contrib.sessions.models import Session
 from django.test import override_settings
@@ -100,9 +101,11 @@ def test_events_and_sessions_of_the_console_go_when_they_are_over(database: None
     for name, next_at in (("over", None), ("waits", BEGUN)):
         Delivery.objects.create(partner="p", event=name, kind="done", body="{}", made_at=BEGUN, next_at=next_at)
     Session.objects.create(session_key="s", session_data="", expire_date=BEGUN)
-    assert (webhooks.forget(now=BEGUN + webhooks.KEPT), housekeeping.forget_sessions(now=BEGUN)) == (0, 0)
+    failed = AccessAttempt.objects.create(ip_address="203.0.113.7", failures_since_start=1)
+    AccessAttempt.objects.filter(pk=failed.pk).update(attempt_time=BEGUN - timedelta(minutes=14))
+    assert (webhooks.forget(now=BEGUN + webhooks.KEPT), housekeeping.forget_sign_ins(now=BEGUN)) == (0, 0)
     after = BEGUN + webhooks.KEPT + timedelta(seconds=1)
-    assert (webhooks.forget(now=after), housekeeping.forget_sessions(now=after)) == (1, 1)
+    assert (webhooks.forget(now=after), housekeeping.forget_sign_ins(now=after)) == (1, 2)
     assert Delivery.objects.get().event == "waits"
 
 

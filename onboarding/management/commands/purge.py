@@ -30,7 +30,7 @@ class Command(BaseCommand):
                 webhooks.forget(now=now)
                 limits.forget(now=now)
                 pumping.forget(now=now)
-                housekeeping.forget_sessions(now=now)
+                housekeeping.forget_sign_ins(now=now)
                 housekeeping.forget_pages()
                 if not options["loop"]:
                     return

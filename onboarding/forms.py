@@ -67,6 +67,13 @@ class IdentifyForm(forms.Form):
         if not ask_consent:
             del self.fields["terms"]
 
+    def clean_email(self) -> str:
+        """No quoted name and no bare IP address: both spell one mailbox in a thousand ways, and limits count by one."""
+        email: str = self.cleaned_data["email"]
+        if email.startswith('"') or email.endswith("]"):
+            raise ValidationError(self.fields["email"].error_messages["invalid"])
+        return email
+
     def clean_country(self) -> str:
         code: str = self.cleaned_data["country"]
         if code not in self._countries:

@@ -24,6 +24,8 @@ BAD_IDENTITIES = [
     ({"email": "not an address"}, "id_email"),
     ({"email": "a" * 300 + "@example.org"}, "id_email"),
     ({"email": "a\x00b@example.org"}, "id_email"),
+    ({"email": '"a\\nn"@example.org'}, "id_email"),  # ann@, as the limits of a recipient would not see
+    ({"email": "ann@[192.0.2.1]"}, "id_email"),
     ({"phone": ""}, "id_phone"),
     ({"phone": "12"}, "id_phone"),
     ({"phone": "hello"}, "id_phone"),

@@ -7,6 +7,7 @@ unsafe request must come from a page of ours (docs/architecture.md, "Cross-site 
 from __future__ import annotations
 
 import base64
+import codecs
 import hashlib
 import secrets
 from collections.abc import Callable, Iterable
@@ -16,6 +17,7 @@ from pathlib import Path
 
 from django.conf import settings
 from django.core import signing
+from django.core.exceptions import BadRequest
 from django.http import HttpRequest, HttpResponse
 
 from onboarding.domain.partner import origin_of
@@ -78,6 +80,22 @@ class SecurityHeaders:
         for name, value in POLICY_HEADERS.items():
             response.setdefault(name, value)
         return response
+
+
+def utf8_only(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
+    """Refuses a request that names another charset, before its query or body is read with it.
+
+    Every page of ours is UTF-8, so no form comes back otherwise; and Python knows codecs, such as `hex`, that make no
+    text of bytes and would end in an error.
+    """
+
+    def checked(request: HttpRequest) -> HttpResponse:
+        if request.encoding and codecs.lookup(request.encoding).name != "utf-8":
+            request.encoding = "utf-8"  # so that the page which says no can be drawn
+            raise BadRequest("a charset other than UTF-8")
+        return get_response(request)
+
+    return checked
 
 
 def allow_framing(request: HttpRequest, origins: Iterable[str]) -> None:

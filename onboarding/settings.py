@@ -197,6 +197,7 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "onboarding.embedding.SecurityHeaders",  # outermost: its headers are on every response, errors included
+    "onboarding.embedding.utf8_only",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django_htmx.middleware.HtmxMiddleware",

@@ -96,7 +96,7 @@ TYPES = (
     b"application/x-www-form-urlencoded; charset=nonsense", b"application/x-www-form-urlencoded; charset=\xff", b"",
     b"multipart/form-data", b"multipart/form-data; boundary=", b"multipart/form-data; boundary=" + b"b" * 300,
     b'multipart/form-data; boundary="\x00"', b"multipart/mixed; boundary=x", b"text/html", b"application/json", b"*/*",
-    b"multipart/form-data; boundary=x; boundary=y", b"a" * 5000,
+    b"multipart/form-data; boundary=x; boundary=y", b"a" * 5000, b"multipart/form-data; boundary=x; charset=hex",
 )  # fmt: skip
 HEADERS = (
     b"X-Forwarded-For", b"X-Forwarded-Proto", b"Accept-Language", b"User-Agent", b"Referer", b"Origin",

@@ -485,7 +485,7 @@ def _log_in(row: Flow) -> str:
     request = LoginRequest(**writes.login_fields(row.identity), device=2, password_md5=password)
     release_connection()
     try:
-        return upstream().login(request, Call(lang=upstream_language(row.language))).token
+        return upstream().login(request, Call(lang=upstream_language(row.language), who=row.reference)).token
     except UpstreamError as exc:
         log.warning("no token for reference %s: %s", row.reference, exc)
         return ""

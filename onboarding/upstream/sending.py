@@ -59,6 +59,7 @@ class Call:
     read_timeout: float | None = None
     connect_timeout: float | None = None
     question: bool = False  # about what an earlier call under the same key did
+    who: str = field(default="", repr=False)  # who asks, where neither token nor key tells; never sent
 
 
 @dataclass(slots=True)
@@ -193,7 +194,7 @@ class Sender:
         left = budget.left()
         if left < LEAST_TIME:
             raise UpstreamUnavailable("NO_TIME", trace=trace, retry_after=1.0)
-        who = call.idempotency_key or call.token or trace
+        who = call.who or call.token or call.idempotency_key or trace  # one customer has many keys, and one session
         permit = self.gate.enter(endpoint, f"{hash(who):x}", question=call.question, trace=trace)
         connect = self.config.connect_timeout if call.connect_timeout is None else call.connect_timeout
         read = self.config.read_timeout if call.read_timeout is None else call.read_timeout

@@ -24,7 +24,7 @@ from onboarding.upstream.errors import (
     told_to_wait,
 )
 from onboarding.upstream.gate import REGISTRATION, Gate
-from tests.contract.test_replies import REGISTER, SEND, Line, client_for
+from tests.contract.test_replies import APPLICATION, LOGIN, REGISTER, SEND, Line, client_for
 from tests.support import free_port
 
 
@@ -135,6 +135,17 @@ def test_one_customers_odd_answer_stops_nobody(line: Line) -> None:
     line.tells("500")
     assert {outcome(client, key("ann")) for _ in range(20)} == {"500"}
     assert outcome(client, key("ben")) == "500"
+
+
+def test_one_customers_session_is_one_customer_however_many_keys_it_sends(line: Line) -> None:
+    client = client_for(line)
+    line.says(b"", "500 Internal Server Error")
+    for number in range(20):  # drafts, say: each has a key of its own
+        with pytest.raises(OutcomeUnknown):
+            client.apply_level(APPLICATION, key(str(number), token="ann's session"))
+        with pytest.raises(OutcomeUnknown):
+            client.login(LOGIN, Call(who="ann's flow"))
+    assert outcome(client, key("ben")) == "HTTP_500"
 
 
 def test_what_the_upstream_refuses_is_no_failure(line: Line) -> None:

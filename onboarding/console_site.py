@@ -13,7 +13,7 @@ from django.utils.http import urlencode
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_protect
 
-from onboarding import second_factor
+from onboarding import lockout, second_factor
 
 
 class ConsoleSite(admin.AdminSite):
@@ -28,7 +28,10 @@ class ConsoleSite(admin.AdminSite):
         if request.method == "GET" and super().has_permission(request) and second_factor.is_missing(request):
             wanted = request.GET.get("next", "")
             return redirect(reverse("admin:second-factor") + (f"?{urlencode({'next': wanted})}" if wanted else ""))
-        return super().login(request, extra_context)
+        if request.method != "POST":
+            return super().login(request, extra_context)
+        with lockout.one_at_a_time() as mine:
+            return super().login(request, extra_context) if mine else lockout.busy()
 
     def get_urls(self) -> list[URLPattern | URLResolver]:
         # Before Django's own: its last pattern takes everything.

@@ -6,7 +6,9 @@ Knows nothing of customers and their pages.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from django.conf import settings
@@ -17,6 +19,33 @@ from django.shortcuts import render
 from onboarding import visitor
 from onboarding.domain.limits import network
 from onboarding.sealing import fingerprint
+
+_seats = threading.BoundedSemaphore(4)  # the one whose turn it is, and three who wait: a password takes half a second
+_turn = threading.Lock()
+
+
+@contextmanager
+def one_at_a_time() -> Iterator[bool]:
+    """Whether this sign-in had its turn; a process looks at one password after the other, and few wait for that.
+
+    A guess counts once it was looked at, and that takes long on purpose: of a hundred at the same moment each would
+    find nothing counted yet. And a flood of them would take the time of all threads from customers.
+    """
+    if not _seats.acquire(blocking=False):
+        yield False
+        return
+    try:
+        with _turn:
+            yield True
+    finally:
+        _seats.release()
+
+
+def busy() -> HttpResponse:
+    """Answered to whoever found no seat."""
+    response = HttpResponse("Many sign-ins at a time. Try again in a moment.\n", "text/plain", 503)
+    response["Retry-After"] = "5"
+    return response
 
 
 def counted_name(request: HttpRequest, credentials: Mapping[str, Any] | None) -> str:

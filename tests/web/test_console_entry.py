@@ -8,6 +8,7 @@ import re
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import requests
@@ -79,6 +80,17 @@ def test_a_name_is_locked_after_five_wrong_passwords_wherever_they_come_from(ent
     assert Visitor(entry, "198.51.100.77").sign_in().status_code == 429, "the right password is no better then"
     entry.manage("axes_reset")
     assert is_in(Visitor(entry, "198.51.100.77").sign_in())
+
+
+def test_of_many_guesses_at_the_same_moment_no_more_are_looked_at(entry: Server) -> None:
+    forget(entry)
+    guessers = [Visitor(entry, f"198.18.{number}.1") for number in range(16)]
+    with ThreadPoolExecutor(len(guessers)) as pool:
+        statuses = [answer.status_code for answer in pool.map(lambda one: one.sign_in("wrong"), guessers)]
+    assert set(statuses) <= {200, 429, 503} and 503 in statuses
+    assert stored(entry).count('INSERT INTO "axes_accessattempt"') <= 5
+    forget(entry)
+    assert is_in(Visitor(entry, "198.18.99.1").sign_in())
 
 
 @pytest.mark.parametrize("addresses", [["192.0.2.1"], [f"2001:db8:1:2::{n}" for n in range(1, 6)]])

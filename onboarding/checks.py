@@ -40,15 +40,15 @@ def check_settings(**_kwargs: Any) -> list[checks.CheckMessage]:
 
 
 def _parts(address: str) -> SplitResult | None:
-    """The address in its parts; None for what no client could call."""
-    if any(ch.isspace() or not ch.isprintable() for ch in address):
+    """The address in its parts; None for what no client could call, or where we look for `https://` and miss it."""
+    if any(ch.isspace() or not ch.isprintable() for ch in address) or not address.startswith(("http://", "https://")):
         return None
     try:
         parts = urlsplit(address)
         _port = parts.port
     except ValueError:
         return None
-    return parts if parts.scheme in ("http", "https") and parts.hostname else None
+    return parts if parts.hostname else None
 
 
 # -- The upstream ------------------------------------------------------------------------------------------------------

@@ -96,6 +96,8 @@ LOCAL = {"ALLOWED_HOSTS": ["127.0.0.1"], "PUBLIC_URL": "http://127.0.0.1:8000"}
         (6, {"PUBLIC_URL": "onboarding.example"}, "PUBLIC_URL"),
         (6, {"PUBLIC_URL": "https://onboarding.example/form"}, "PUBLIC_URL"),
         (6, {"PUBLIC_URL": "https://onboarding.example?x"}, "PUBLIC_URL"),
+        (6, {"PUBLIC_URL": "HTTPS://onboarding.example"}, "PUBLIC_URL"),  # it would switch HSTS and Secure cookies off
+        (1, {"UPSTREAM_BASE_URL": "HTTPS://upstream.example/api"}, "UPSTREAM_BASE_URL"),
         (7, {"COUNTRIES": ("GB",), "DEFAULT_COUNTRY": "DE"}, "DEFAULT_COUNTRY"),
         (8, {"EMBED_ORIGINS": ("https://*.example",)}, "EMBED_ORIGINS"),
         (8, {"EMBED_ORIGINS": ("http://partner.example",)}, "EMBED_ORIGINS"),

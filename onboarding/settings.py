@@ -204,6 +204,7 @@ MIDDLEWARE = [
     # Sessions, CSRF cookie and messages serve /admin/ only: customer pages neither read nor set a cookie.
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
+    "onboarding.guards.SmallBodies",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django_otp.middleware.OTPMiddleware",

@@ -9,6 +9,7 @@ import socket
 from collections.abc import Callable
 
 import pytest
+import requests
 
 from onboarding.sandbox.server import Sandbox
 from tests.support import Customer, Server
@@ -149,6 +150,13 @@ def test_no_type_of_a_body_is_an_error_of_ours(server: Server, level: bytes) -> 
         for path in (b"/", level + b"level/", b"/admin/login/", b"/metrics"):
             for body in (b"", b"a=1", PARTS["nested"]):
                 refused(send(server, post(path, body, content_type)), (content_type, path))
+
+
+@pytest.mark.parametrize("path", ["healthz", "metrics", "embed.js", "admin/", "admin/login/", "admin/second-factor/"])
+def test_no_large_body_is_read_for_a_page_that_is_no_customers(server: Server, path: str) -> None:
+    made_up = {"Cookie": "csrftoken=" + "a" * 32, "Origin": server.url}
+    answer = requests.post(f"{server.url}/{path}", files={"a": b"a" * 100_000}, headers=made_up, timeout=30)
+    assert (answer.status_code, "frame-ancestors" in answer.headers["Content-Security-Policy"]) == (413, True)
 
 
 def test_a_wrong_length_is_answered_and_nobody_waits_for_the_rest(server: Server, level: bytes) -> None:

@@ -54,7 +54,7 @@ def counted_name(request: HttpRequest, credentials: Mapping[str, Any] | None) ->
 
 
 def counted_address(request: HttpRequest) -> str | None:
-    """The sender's address; of IPv6 the network that one household or server has for itself."""
+    """The sender's address, of IPv6 the first of its network: whose count it is, as with customers."""
     forwarded = request.headers.get("X-Forwarded-For", "")
     return network(visitor.client_address(request.META.get("REMOTE_ADDR", ""), forwarded)) or None
 

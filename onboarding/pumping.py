@@ -98,9 +98,13 @@ def _hour(moment: datetime) -> datetime:
     return moment.replace(minute=0, second=0, microsecond=0)
 
 
-def _places(identity: Identity) -> tuple[str, tuple[str, str]]:
-    """The country of a number, and the prefixes it is counted under, always in this order: rows are locked in it."""
-    return numbers.region(identity.area, identity.phone), ("", numbers.prefix(identity.area, identity.phone))
+def _places(identity: Identity) -> tuple[str, tuple[str, ...]]:
+    """The country of a number, and the prefixes it is counted under, always in this order: rows are locked in it.
+
+    A number that no plan knows has no prefix of its own, and one statement may name a row only once.
+    """
+    prefixes = dict.fromkeys(("", numbers.prefix(identity.area, identity.phone)))
+    return numbers.region(identity.area, identity.phone), tuple(prefixes)
 
 
 def note_sent(identity: Identity, now: datetime) -> None:

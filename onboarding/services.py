@@ -49,8 +49,6 @@ from onboarding.writes import WRITES
 log = logging.getLogger("onboarding.services")
 
 TWIN_SECONDS = 10  # the same code again this soon after its refusal is a double click, not another try
-
-
 SMS_STOPPED = "SMS_STOPPED"  # our own refusal among the upstream's codes: the operator has stopped text messages
 
 

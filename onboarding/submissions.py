@@ -235,6 +235,7 @@ def give_up(submission: Submission, now: datetime) -> bool:
     log.error(
         "submission %s %r is given up, its outcome is unknown, last code %s, reference %s, trace %s",
         submission.kind, submission.level, submission.code or "-", submission.flow.reference, submission.trace or "-",
+        extra={"trace": submission.trace},
     )  # fmt: skip
     return True
 

@@ -391,4 +391,4 @@ def fresh_email(tag: str = "") -> str:
 
 def fresh_phone(suffix: str = "000") -> str:
     """A British mobile number whose last digits choose the scenario."""
-    return "7400" + f"{secrets.randbelow(1000):03}" + suffix
+    return "740" + f"{secrets.randbelow(10_000):04}" + suffix

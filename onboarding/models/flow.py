@@ -151,7 +151,7 @@ class Submission(models.Model):
     field = models.CharField(max_length=20, blank=True)  # the field it concerns
     trace = models.CharField(max_length=80, blank=True)
     tries = models.PositiveIntegerField(default=0)
-    planned_at = models.DateTimeField()  # since when the upstream may know the key
+    planned_at = models.DateTimeField()  # since when the upstream may know the key; of a code: when limits counted it
     sent_at = models.DateTimeField(null=True)
     ended_at = models.DateTimeField(null=True)
     history = models.JSONField(default=list)

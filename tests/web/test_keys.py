@@ -145,6 +145,15 @@ def test_an_outcome_that_stays_unknown_is_given_up_once_before_the_upstream_forg
     assert row.pk not in [one.pk for one in housekeeping.pending_submissions()]
 
 
+def test_a_code_keeps_the_moment_at_which_limits_counted_it_however_often_it_is_put_off() -> None:
+    asker = Asker(SubmissionKind.CODE)
+    row = plan(asker.way.flow, SubmissionKind.CODE, {"request": {}, "call": {}}, now=START)
+    for minutes in (1, 2):
+        Submission.objects.filter(pk=row.pk).update(state=Progress.PLANNED)
+        assert row.claim(START + timedelta(minutes=minutes), lease=lease(), pause=ASK_AGAIN_AFTER) is Progress.PLANNED
+        assert Submission.objects.get(pk=row.pk).planned_at == START
+
+
 def test_what_was_refused_before_any_work_may_be_asked_for_as_long_as_what_is_new() -> None:
     asker = Asker(SubmissionKind.LEVEL)
     assert asker.ask(UNAVAILABLE) is Progress.PLANNED

@@ -82,6 +82,12 @@ def test_codes_that_are_used_raise_none(alarms: Callable[[], list[str]]) -> None
     assert len(alarms()) == 1
 
 
+def test_a_number_that_no_plan_knows_is_counted_for_its_country_alone(alarms: Callable[[], list[str]]) -> None:
+    """Under its prefix too it would be one row twice, and PostgreSQL refuses a statement that names a row twice."""
+    sent(Identity(Channel.PHONE, AccountType.INDIVIDUAL, "GB", area="+999", phone="123456"), NOON, 2, used=1)
+    assert list(SmsCount.objects.values_list("country", "prefix", "sent", "used")) == [("ZZ", "", 2, 1)]
+
+
 def test_old_counts_are_forgotten(alarms: Callable[[], list[str]]) -> None:
     sent(GB, NOON, 1)
     pumping.forget(now=NOON + timedelta(days=29))

@@ -68,6 +68,10 @@ class LimitReached(Exception):
         self.seconds = seconds
 
 
+class NoMoreCodes(LimitReached):
+    """This flow has used up its codes, and the newest one may still be entered."""
+
+
 class StepOver(Exception):
     """The flow has moved on: the step answered is not the current one any more."""
 
@@ -360,7 +364,8 @@ def _plan_code(row: Flow, visitor: Visitor, *, resend: bool, now: datetime) -> S
     if row.code_sent_at is not None and not resend:
         return None
     if row.sends >= settings.LIMIT_FLOW_SENDS:
-        raise _limit_reached(row, visitor, now)
+        open_yet = row.code_sent_at is not None and row.code_attempts < settings.LIMIT_FLOW_CODES
+        raise _limit_reached(row, visitor, now, NoMoreCodes if open_yet else LimitReached)
     wait = wait_for_next_code(row, now)
     if wait:
         raise TooSoon(wait)
@@ -377,8 +382,8 @@ def _require_channel(row: Flow) -> None:
         raise Rejected(SMS_STOPPED, "page")
 
 
-def _limit_reached(row: Flow, visitor: Visitor, now: datetime) -> LimitReached:
-    return LimitReached(limits.wait(identity=row.identity, address=visitor.address, now=now))
+def _limit_reached(row: Flow, visitor: Visitor, now: datetime, kind: type[LimitReached] = LimitReached) -> LimitReached:
+    return kind(limits.wait(identity=row.identity, address=visitor.address, now=now))
 
 
 # -- Registering -------------------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils import timezone, translation
+from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from onboarding import (
@@ -125,7 +126,7 @@ MOST_FETCHED = 5  # levels in one request
 
 def _fetched(request: HttpRequest, flow: Flow, here: Position) -> tuple[Flow, Position]:
     """The position once the upstream has said what the level asks for."""
-    for _ in range(MOST_FETCHED):
+    for _look in range(MOST_FETCHED):
         if here.level is None or not here.must_fetch:
             return flow, here
         flow = review_services.fetch_level(flow=flow, level=here.level, now=timezone.now())
@@ -244,6 +245,7 @@ def _verify(
         "typed": typed,
         "agent_refused": flow.notice == Notice.AGENT,
         "problem": problem,
+        "no_more_codes": flow.sends >= settings.LIMIT_FLOW_SENDS,
         "channels": pumping.channels(),
     }
     return pages.render(request, Step.VERIFY, context, status=status, errors=errors, retry_after=retry_after)
@@ -283,6 +285,9 @@ def resend(request: HttpRequest, flow: Flow, handle: str) -> HttpResponse:
             exc.seconds,
         ) % {"seconds": exc.seconds}
         return _verify(request, flow, status=429, errors=[("", text)], retry_after=exc.seconds)
+    except services.NoMoreCodes as exc:
+        text = _("No more codes can be sent here. Enter the newest one, or start again.")
+        return _verify(request, flow, status=429, errors=[("", text)], retry_after=exc.seconds, problem="limited")
     except services.Rejected as exc:
         return _verify(request, flow, status=422, errors=[("", i18n.not_sent(exc.code, exc.field))])
     return see_other(handle)

@@ -112,11 +112,13 @@ def accidents(log: Path) -> list[str]:
     for line in log.read_text().splitlines():
         with contextlib.suppress(ValueError):
             entry = json.loads(line)
-            # Django logs every 503, and a busy page is one.
+            # Django logs every 503, and a busy page is one. On a slow machine SQLite gives somebody no turn within 20
+            # seconds: what becomes of that customer is looked at all the same.
             if (
                 isinstance(entry, dict)
                 and entry.get("level") in ("ERROR", "CRITICAL")
                 and entry.get("status_code") != 503
+                and entry.get("message") != "the database did not do it"
             ):
                 found.append(f"logged: {entry}"[:1500])
     return found[:10]

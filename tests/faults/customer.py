@@ -18,7 +18,7 @@ from tests.faults.plan import KILLS, Disturbance, Ending, Fault, Kind, Plan
 _LINK = re.compile(r'class="link"[^>]*>[^<]*?(/h/[^<]+)<')
 
 PACE = 2.2  # seconds between two looks at the status page, at first; the page looks by itself as often
-PATIENCE = 60.0  # seconds until a customer is lost
+PATIENCE = 240.0  # seconds until a customer is lost; long, for machines that have other work
 
 
 @dataclass

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from random import Random
@@ -218,4 +218,17 @@ def test_a_first_code_that_must_wait_keeps_everything_typed(customer: Customer) 
     data = {"channel": "email", "email": fresh_email(), "country": "GB", "account_type": "individual"}
     customer.sent = data
     assert customer.post(customer.flow_url + "identify/", data).step == "verify"
+    assert customer.verify().step == "level"
+
+
+def test_after_the_last_code_the_newest_one_still_counts(sandbox: Sandbox, start_server: Callable[..., Server]) -> None:
+    customer = Customer(start_server(PASSWORD_STEP="off", RESEND_COOLDOWN="0"), sandbox)
+    customer.identify()
+    home = customer.flow_url
+    for _ in range(2):
+        assert customer.post(home + "resend/", {}).step == "verify"
+    shown = customer.post(home + "resend/", {})
+    assert (shown.status, shown.step, shown.problem) == (429, "verify", "limited")
+    assert "No more codes can be sent here" in shown.text
+    assert "Start again" in shown.text
     assert customer.verify().step == "level"

@@ -75,6 +75,9 @@ def _upstream() -> Found:
 
 
 def _upstream_details() -> Found:
+    if settings.REQUEST_BUDGET_SECONDS * 2 < settings.UPSTREAM_READ_TIMEOUT:
+        # A call that was given so little time says nothing of the upstream: no time-out would open a circuit.
+        yield 29, "REQUEST_BUDGET_SECONDS must be at least half of UPSTREAM_READ_TIMEOUT."
     for name in ("UPSTREAM_COMPANY_ID", "UPSTREAM_VERSION"):
         if not re.fullmatch(r"[!-~]+", getattr(settings, name)):
             yield 3, f"{name} must be set, without spaces: it is a header of every call to the upstream."
@@ -167,6 +170,8 @@ def _offered() -> Found:
     for name in ("CHANNELS", "ACCOUNT_TYPES"):
         if len(set(getattr(settings, name))) < len(getattr(settings, name)):
             yield 42, f"{name} must name each only once."
+    if settings.SMS_COUNTRIES and "phone" not in settings.CHANNELS:
+        yield 45, "SMS_COUNTRIES is set, but no code goes by text message: CHANNELS does not name phone."
 
 
 # -- Links -------------------------------------------------------------------------------------------------------------

@@ -31,6 +31,7 @@ from onboarding.upstream.codes import (
     LATER_CODES,
     NO_LEVELS_SET_UP,
     PASSED_CODES,
+    Field,
 )
 from onboarding.upstream.errors import Misconfigured, Refused, SessionEnded, UpstreamError
 from onboarding.upstream.wire import (
@@ -87,10 +88,12 @@ def _call(submission: Submission, **extra: str) -> Call:
 
 @contextmanager
 def _guest() -> Iterator[None]:
-    """A call without log-in that the upstream answers with "session ended" is a matter for the operator."""
+    """What only the operator can mend: "session ended" without log-in, and a CAPTCHA wanted where none is set up."""
     try:
         yield
-    except SessionEnded as exc:
+    except (SessionEnded, Refused) as exc:
+        if isinstance(exc, Refused) and (exc.field != Field.CAPTCHA or settings.CAPTCHA_PROVIDER):
+            raise
         raise Misconfigured(exc.code, trace=exc.trace, status=exc.status) from exc
 
 

@@ -502,6 +502,13 @@ def test_health_version_metrics_and_the_partner_script_answer(server: Server) ->
     assert "data-onboarding" in script.text
 
 
+def test_a_captcha_that_is_wanted_and_not_set_up_is_no_matter_of_the_customer(customer: Customer) -> None:
+    customer.identify(email=fresh_email("captcha"))
+    shown = customer.password()
+    assert (shown.status, shown.problem) == (503, "unsupported")
+    assert "not a robot" not in shown.text
+
+
 def test_the_captchas_answer_is_passed_on_and_asked_for_when_missing(
     start_server: Callable[..., Server], sandbox: Sandbox
 ) -> None:

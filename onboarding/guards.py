@@ -20,7 +20,7 @@ from django.urls import reverse
 from django.utils import timezone, translation
 from django.views.decorators.csrf import csrf_exempt
 
-from onboarding import embedding, i18n, logs, pages, partners, pumping, services
+from onboarding import embedding, i18n, logs, pages, partners, pumping, registering, services
 from onboarding.domain.flow import Step
 from onboarding.domain.partner import DEFAULT
 from onboarding.forms import VerifyForm
@@ -223,7 +223,7 @@ def left_flow(request: HttpRequest, handle: str) -> HttpResponse:
         return pages.problem(request, "expired", 410)
     form = VerifyForm(request.POST) if request.method == "POST" else None
     if form is not None and form.is_valid():
-        found = services.replayed_handle(handle=handle, code=form.cleaned_data["code"])
+        found = registering.replayed_handle(handle=handle, code=form.cleaned_data["code"])
         if found is not None:
             return see_other(found)
     return pages.problem(request, "expired", 410, left_url=reverse("answer", args=[handle, Step.VERIFY]))

@@ -1,4 +1,4 @@
-"""The use cases: start a flow, send a code, register, submit a level, settle, forget.
+"""The use cases up to the registration: find a flow, start it, correct it, send a code, hold a session.
 
 Each one locks shortly, writes the intent down, calls the upstream with no transaction open, and records the outcome.
 Never sees an HTTP request; above this module nobody knows a JSON key or a status of the upstream.
@@ -41,14 +41,11 @@ from onboarding.proof import Proof
 from onboarding.sealing import derive_handle, fingerprint, handle_digest
 from onboarding.submissions import Clock, find, find_to_plan, locked, new_key, perform, plan
 from onboarding.upstream.client import Call
-from onboarding.upstream.codes import LATER_CODES
 from onboarding.upstream.errors import UpstreamError, UpstreamUnavailable
 from onboarding.upstream.wire import LoginRequest
 from onboarding.writes import WRITES
 
 log = logging.getLogger("onboarding.services")
-
-TWIN_SECONDS = 10  # the same code again this soon after its refusal is a double click, not another try
 SMS_STOPPED = "SMS_STOPPED"  # our own refusal among the upstream's codes: the operator has stopped text messages
 
 
@@ -267,7 +264,7 @@ def correct_identity(*, flow: Flow, identity: Identity, now: datetime, proof: Pr
     Raises AlreadyUsed when the proof counted for another correction; a repetition of the same one needs none.
     """
     with locked(flow) as row:
-        _require_unregistered(row)
+        require_unregistered(row)
         if proof is not None and identity != row.identity and not proof.use():
             raise AlreadyUsed
         if identity.identifier != row.identity.identifier:
@@ -285,7 +282,7 @@ def correct_identity(*, flow: Flow, identity: Identity, now: datetime, proof: Pr
 def set_password(*, flow: Flow, password_md5: str, now: datetime) -> Flow:
     """Keeps the password's digest (an empty one: skipped) until the registration has used it."""
     with locked(flow) as row:
-        _require_unregistered(row)
+        require_unregistered(row)
         row.personal = {**row.personal, "password": password_md5}
         row.password_open = False
         row.notice, row.notice_code = Notice.NONE, ""
@@ -301,7 +298,8 @@ def keep_alive(*, flow: Flow, now: datetime) -> None:
         row.save()
 
 
-def _require_unregistered(row: Flow) -> None:
+def require_unregistered(row: Flow) -> None:
+    """Raises StepOver once a registration is done, or may have been."""
     submission = find(row, SubmissionKind.REGISTER)
     if row.outcome or (
         submission is not None and (submission.progress.is_open or submission.progress is Progress.ACCEPTED)
@@ -353,7 +351,7 @@ def send_code(*, flow: Flow, visitor: Visitor, resend: bool, clock: Clock = time
 
 
 def _plan_code(row: Flow, visitor: Visitor, *, resend: bool, now: datetime) -> Submission | None:
-    _require_unregistered(row)
+    require_unregistered(row)
     before = find_to_plan(row, SubmissionKind.CODE)
     payload = writes.code_payload(row, visitor)
     same = before is not None and writes.same_request(before.payload, payload)
@@ -365,7 +363,7 @@ def _plan_code(row: Flow, visitor: Visitor, *, resend: bool, now: datetime) -> S
         return None
     if row.sends >= settings.LIMIT_FLOW_SENDS:
         open_yet = row.code_sent_at is not None and row.code_attempts < settings.LIMIT_FLOW_CODES
-        raise _limit_reached(row, visitor, now, NoMoreCodes if open_yet else LimitReached)
+        raise limit_reached(row, visitor, now, NoMoreCodes if open_yet else LimitReached)
     wait = wait_for_next_code(row, now)
     if wait:
         raise TooSoon(wait)
@@ -382,90 +380,12 @@ def _require_channel(row: Flow) -> None:
         raise Rejected(SMS_STOPPED, "page")
 
 
-def _limit_reached(row: Flow, visitor: Visitor, now: datetime, kind: type[LimitReached] = LimitReached) -> LimitReached:
+def limit_reached(row: Flow, visitor: Visitor, now: datetime, kind: type[LimitReached] = LimitReached) -> LimitReached:
+    """The error to raise, with the seconds until another flow of this customer gets a code."""
     return kind(limits.wait(identity=row.identity, address=visitor.address, now=now))
 
 
-# -- Registering -------------------------------------------------------------------------------------------------------
-
-
-def register(*, flow: Flow, code: str, visitor: Visitor, clock: Clock = timezone.now) -> str:
-    """Registers the customer with this verification code, once; gives the handle that the flow has from then on.
-
-    Any number of calls with the same code, at the same moment or later, lead to the same handle; while the outcome is
-    unknown it leads to the status step. Raises Rejected when the code is refused, LimitReached after too many codes,
-    StepOver when another code got there first.
-    """
-    for _ in range(2):  # the second round is for a code that waited for another code's answer
-        submission, mine = _intend_registration(flow, code, visitor, clock())
-        if submission.progress not in (Progress.ACCEPTED, Progress.REJECTED):
-            submission = perform(submission, WRITES[SubmissionKind.REGISTER], clock=clock)
-        if mine or submission.progress is not Progress.REJECTED:
-            break
-    if submission.progress is Progress.REJECTED:
-        row = Flow.objects.get(pk=flow.pk)
-        if not row.outcome and row.notice in (Notice.NONE, Notice.AGENT):  # the verify step says it
-            raise Rejected(submission.code, submission.field)
-        return home_of(row, writes.handle_for(row, code))
-    if submission.progress is Progress.ACCEPTED:
-        ensure_token(flow)
-    handle = writes.handle_for(flow, code)
-    found = find_flow(handle)
-    if found is None or found.pk != flow.pk:
-        raise StepOver
-    return handle
-
-
-def _intend_registration(flow: Flow, code: str, visitor: Visitor, now: datetime) -> tuple[Submission, bool]:
-    """The submission to wait for or to send, and whether it is about this very code."""
-    with locked(flow) as row:
-        before = find_to_plan(row, SubmissionKind.REGISTER)
-        payload = writes.registration_payload(row, code, visitor)
-        same = before is not None and writes.same_request(before.payload, payload)
-        if before is not None and (before.progress.is_open or before.progress is Progress.ACCEPTED):
-            return before, same
-        if before is not None and same and before.payload.get("call") == payload["call"]:
-            twin = before.ended_at is not None and now - before.ended_at < timedelta(seconds=TWIN_SECONDS)
-            twin = twin and before.code not in LATER_CODES
-            if before.progress is Progress.PLANNED or twin:
-                return before, True
-        if before is None or before.progress is Progress.REJECTED:  # else the last attempt was never evaluated
-            if row.code_attempts >= settings.LIMIT_FLOW_CODES:
-                raise _limit_reached(row, visitor, now)
-            row.code_attempts += 1
-        row.next_handle_digest = handle_digest(writes.handle_for(row, code))
-        row.notice, row.notice_code = Notice.NONE, ""
-        row.touch(now)
-        row.save()
-        return plan(row, SubmissionKind.REGISTER, payload, now=now, before=before), True
-
-
-def drop_agent(*, flow: Flow, now: datetime) -> None:
-    """Goes on without the referrer agent, after the upstream refused him and the customer was asked."""
-    with locked(flow) as row:
-        _require_unregistered(row)
-        row.agent, row.notice, row.notice_code = "", Notice.NONE, ""
-        row.touch(now)
-        row.save()
-
-
-def replayed_handle(*, handle: str, code: str) -> str | None:
-    """The handle that the POST of this code to this old address led to, for a reload or a double click of that POST.
-
-    Only who knows the code gets it, and five wrong guesses close the way for good.
-    """
-    flow = find_left_flow(handle)
-    if flow is None:
-        return None
-    with locked(flow) as row:
-        if row.replay_misses >= settings.LIMIT_FLOW_CODES:
-            return None
-        found = writes.handle_for(row, code)
-        if handle_digest(found) == row.handle_digest:
-            return found
-        row.replay_misses += 1
-        row.save(update_fields=["replay_misses"])
-    return None
+# -- The session at the upstream ---------------------------------------------------------------------------------------
 
 
 def ensure_token(flow: Flow) -> None:

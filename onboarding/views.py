@@ -28,6 +28,7 @@ from onboarding import (
     limits,
     pages,
     pumping,
+    registering,
     review_services,
     services,
     start_views,
@@ -257,9 +258,9 @@ def _answer_verify(request: HttpRequest, flow: Flow, handle: str, here: Position
     if not form.is_valid():
         return _verify(request, flow, status=422, errors=errors_of(form), typed=typed)
     if "without_agent" in request.POST and flow.notice == Notice.AGENT:
-        services.drop_agent(flow=flow, now=timezone.now())
+        registering.drop_agent(flow=flow, now=timezone.now())
     try:
-        found = services.register(flow=flow, code=form.cleaned_data["code"], visitor=visitor.read(request))
+        found = registering.register(flow=flow, code=form.cleaned_data["code"], visitor=visitor.read(request))
     except services.Rejected as exc:
         flow.refresh_from_db()
         errors = [("id_code" if exc.field == Notice.CODE else "", i18n.refusal(exc.code, exc.field))]

@@ -26,7 +26,8 @@ HOST = "onboarding.test"
 ORIGINS = "https://partner.example,https://other.example:8443"
 PROXY = {"Host": HOST, "X-Forwarded-Proto": "https", "X-Forwarded-For": "203.0.113.9"}
 UNKNOWN = "A" * 22 + "." + "B" * 43
-BOUND_TO_THE_MOMENT = {"date", "content-length", "etag", "last-modified"}
+# The last one says whether the server had read a body that was refused before it ended the answer.
+BOUND_TO_THE_MOMENT = {"date", "content-length", "etag", "last-modified", "connection"}
 HTMX = {"HX-Request": "true", "HX-Current-URL": f"https://{HOST}/"}
 
 Seen = dict[str, list[tuple[str, str]]]  # what was asked → the answer's headers

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from axes.models import AccessAttempt
 from django.apps import apps
 from django.conf import settings
 from django.contrib.sessions.models import Session
 from django.db import connection, transaction
-from django.db.models import Count, Model, Q, TextField, Value
+from django.db.models import Count, F, Model, Q, TextField, Value
 from django.db.models.functions import Cast
 from django.utils import timezone
 
@@ -28,6 +28,7 @@ from onboarding.writes import WRITES
 log = logging.getLogger("onboarding.housekeeping")
 
 _ONCE = Q(kind__in=[SubmissionKind.REGISTER, SubmissionKind.LEVEL])  # what may be done once only
+PUT_OFF = ("", "CONNECT", "HTTP_429", "WAF")  # nothing reached the service; "": refused by our own bounds
 PENDING = _ONCE & Q(state__in=flow_rules.PENDING)
 
 
@@ -68,7 +69,22 @@ def settle(submission: Submission, *, clock: Clock = timezone.now) -> Submission
 
 def pending_submissions() -> list[Submission]:
     """Every registration or level whose outcome is unknown, oldest first."""
-    found = Submission.objects.filter(PENDING).select_related("flow").defer("payload", "flow__personal")
+    return _listed(PENDING)
+
+
+def put_off_submissions(*, now: datetime, left: timedelta) -> list[Submission]:
+    """Those that the customer sent and that could not go out, and that nobody has come back to for so long.
+
+    Two presses of one button may show "we have it" to a customer before the call turns out not to go out. Whoever
+    leaves then must not be lost. Nothing that was entered or asked for since is overtaken.
+    """
+    untouched = Q(flow__touched_at__lte=F("planned_at"), flow__expires_at__gt=now, flow__purged_at=None)
+    never_sent = Q(state=Progress.PLANNED, code__in=PUT_OFF, planned_at__lte=now - left)
+    return _listed(_ONCE & never_sent & untouched)
+
+
+def _listed(wanted: Q) -> list[Submission]:
+    found = Submission.objects.filter(wanted).select_related("flow").defer("payload", "flow__personal")
     return list(found.order_by("sent_at"))
 
 

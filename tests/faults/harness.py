@@ -216,7 +216,7 @@ class Run:
     @contextlib.contextmanager
     def _settling(self) -> Iterator[None]:
         """`settle --loop`, as in production."""
-        command = [sys.executable, "manage.py", "settle", "--loop", "--pause", "3"]
+        command = [sys.executable, "manage.py", "settle", "--loop", "--pause", "3", "--left", "4"]
         with self.servers[0].log.open("ab") as log:
             process = subprocess.Popen(command, cwd=ROOT, env=self.servers[0].env, stdout=log, stderr=log)
         try:

@@ -8,7 +8,7 @@ import logging
 import random
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -219,3 +219,18 @@ def test_a_customer_whose_outcome_is_given_up_is_sent_to_support_and_nothing_mor
     assert [call for call in sandbox.calls() if email in json.dumps(call["body"])] == sent
     assert "is given up" in server.log.read_text()
     assert customer.post(home + "delete/", {}, Origin=server.url).step == "identify"
+
+
+def test_what_could_not_go_out_is_sent_once_the_customer_has_left(start_server: Callable[..., Server]) -> None:
+    with Sandbox(port=0, review_seconds=0.0) as own:
+        server = start_server(upstream=own.url + "/api", UPSTREAM_CONNECT_TIMEOUT="1", PASSWORD_STEP="off")
+        customer = Customer(server, own)
+        customer.identify(email=fresh_email("nokyc"))
+        code = customer.code()
+        own.stop()
+        assert customer.verify(code).problem == "busy"
+        own.start()
+        assert server.manage("settle").stdout.startswith("0 settled"), "who may come back is waited for"
+        assert server.manage("settle", "--left", "0").stdout.startswith("1 settled, 0 still unknown")
+        assert len([one for one in own.registrations() if one["body"]["loginName"] == customer.sent["email"]]) == 1
+        assert server.manage("settle", "--left", "0").stdout.startswith("0 settled")

@@ -238,6 +238,7 @@ def test_reload_and_back_at_every_step_register_once_and_never_break(
         if forward:
             page.go_forward()
             expect(walker.step).to_be_visible()
+        page.wait_for_load_state("networkidle")  # what Forward began may still be under way, and would win
         page.goto(here)
         walker.at(step)
 

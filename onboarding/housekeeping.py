@@ -1,4 +1,4 @@
-"""The use cases of no customer: settle what is unknown, delete what is asked or due."""
+"""The use cases of no customer: settle what is unknown or was put off, delete what is due, seal anew."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from onboarding.review_services import look_at_review
 from onboarding.sealing import SealBroken, resealed
 from onboarding.services import ensure_token
 from onboarding.submissions import Clock, give_up, lease, locked, new_key, perform
-from onboarding.upstream.errors import UpstreamError
+from onboarding.upstream.errors import TURNED_AWAY, UpstreamError
 from onboarding.writes import WRITES
 
 log = logging.getLogger("onboarding.housekeeping")
 
 _ONCE = Q(kind__in=[SubmissionKind.REGISTER, SubmissionKind.LEVEL])  # what may be done once only
-PUT_OFF = ("", "CONNECT", "HTTP_429", "WAF")  # nothing reached the service; "": refused by our own bounds
+_PUT_OFF = ("", *TURNED_AWAY)  # "": refused by our own bounds, which leave no code behind
 PENDING = _ONCE & Q(state__in=flow_rules.PENDING)
 
 
@@ -39,7 +39,10 @@ def settle_flow(flow: Flow, *, clock: Clock = timezone.now) -> None:
 
 
 def settle(submission: Submission, *, clock: Clock = timezone.now) -> Submission:
-    """One question about one unknown outcome; does not wait for a process that is asking already."""
+    """One question about one unknown outcome, or the sending of what was put off.
+
+    Does not wait for a process that is asking already.
+    """
     now = clock()
     if give_up(submission, now):
         return submission
@@ -79,7 +82,7 @@ def put_off_submissions(*, now: datetime, left: timedelta) -> list[Submission]:
     leaves then must not be lost. Nothing that was entered or asked for since is overtaken.
     """
     untouched = Q(flow__touched_at__lte=F("planned_at"), flow__expires_at__gt=now, flow__purged_at=None)
-    never_sent = Q(state=Progress.PLANNED, code__in=PUT_OFF, planned_at__lte=now - left)
+    never_sent = Q(state=Progress.PLANNED, code__in=_PUT_OFF, planned_at__lte=now - left)
     return _listed(_ONCE & never_sent & untouched)
 
 

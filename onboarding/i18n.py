@@ -13,7 +13,7 @@ from django.utils.translation import get_language_info, gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation.trans_real import get_supported_language_variant, parse_accept_lang_header
 
-from onboarding.services import SMS_STOPPED
+from onboarding.pumping import SMS_STOPPED
 
 
 def supported(tag: str) -> str:
@@ -108,6 +108,15 @@ def time_in_words(seconds: int) -> str:
     if hours <= 2:
         return ngettext("%(number)d minute", "%(number)d minutes", minutes) % {"number": minutes}
     return ngettext("%(number)d hour", "%(number)d hours", hours) % {"number": hours}
+
+
+def too_soon(seconds: int) -> str:
+    """Beside the button for another code."""
+    return ngettext(
+        "Please wait %(seconds)d second before you ask for another code.",
+        "Please wait %(seconds)d seconds before you ask for another code.",
+        seconds,
+    ) % {"seconds": seconds}
 
 
 def too_many_codes(seconds: int) -> str:

@@ -25,6 +25,7 @@ from onboarding.models import SmsCount, SmsStop
 log = logging.getLogger("onboarding.pumping")
 
 EVERY_COUNTRY = ""
+SMS_STOPPED = "SMS_STOPPED"  # our own refusal among the upstream's codes: the operator has stopped text messages
 FRESH_SECONDS = 3.0  # a stop holds on every page of every process after this long
 HOUR = timedelta(hours=1)
 KEPT = timedelta(days=30)  # of counts

@@ -46,7 +46,6 @@ from onboarding.upstream.wire import LoginRequest
 from onboarding.writes import WRITES
 
 log = logging.getLogger("onboarding.services")
-SMS_STOPPED = "SMS_STOPPED"  # our own refusal among the upstream's codes: the operator has stopped text messages
 
 
 class TooSoon(Exception):
@@ -377,7 +376,7 @@ def _plan_code(row: Flow, visitor: Visitor, *, resend: bool, now: datetime) -> S
 
 def _require_channel(row: Flow) -> None:
     if pumping.is_stopped(row.identity):
-        raise Rejected(SMS_STOPPED, "page")
+        raise Rejected(pumping.SMS_STOPPED, "page")
 
 
 def limit_reached(row: Flow, visitor: Visitor, now: datetime, kind: type[LimitReached] = LimitReached) -> LimitReached:

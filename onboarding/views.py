@@ -14,7 +14,6 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils import timezone, translation
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
 
 from onboarding import (
     door,
@@ -280,12 +279,7 @@ def resend(request: HttpRequest, flow: Flow, handle: str) -> HttpResponse:
     except door.Challenged as exc:
         return _verify(request, flow, status=422, challenge=exc.challenge)
     except services.TooSoon as exc:
-        text = ngettext(
-            "Please wait %(seconds)d second before you ask for another code.",
-            "Please wait %(seconds)d seconds before you ask for another code.",
-            exc.seconds,
-        ) % {"seconds": exc.seconds}
-        return _verify(request, flow, status=429, errors=[("", text)], retry_after=exc.seconds)
+        return _verify(request, flow, status=429, errors=[("", i18n.too_soon(exc.seconds))], retry_after=exc.seconds)
     except services.NoMoreCodes as exc:
         text = _("No more codes can be sent here. Enter the newest one, or start again.")
         return _verify(request, flow, status=429, errors=[("", text)], retry_after=exc.seconds, problem="limited")

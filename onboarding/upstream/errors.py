@@ -29,6 +29,8 @@ LONGEST_WAIT = 3600.0  # seconds
 RATE_LIMIT_CYCLE = 60.0  # seconds; limits count per minute (docs/upstream.md 1.4)
 # Our own refusals: no byte of the call went out, and nothing that is known about it has changed.
 NOTHING_SENT = frozenset({"BREAKER_OPEN", "TOLD_TO_WAIT", "NO_TIME", "BULKHEAD"})
+# Never reached the service, or was turned away at its door: the same key may go out later.
+TURNED_AWAY = frozenset({"CONNECT", "HTTP_429", "WAF"})
 _CODE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 # What codes look like (docs/upstream.md 6). One that does not may quote a customer, and codes are logged and counted.
 _USUAL = re.compile(r"[A-Z]+(?:_[A-Z]+)*(?:_[0-9]{1,10})?|[A-Z][0-9]{6}|-?[0-9]{1,4}(?:\.[0-9])?")

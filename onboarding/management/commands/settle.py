@@ -1,5 +1,6 @@
-"""`manage.py settle`: asks the upstream again, with the same keys, about submissions whose outcome is unknown, and how
-the checks of those stand who have left the page.
+"""`manage.py settle`: asks the upstream again, with the same keys, about submissions whose outcome is unknown.
+
+Also sends what was put off, and asks how the checks of those stand who have left the page.
 """
 
 from __future__ import annotations

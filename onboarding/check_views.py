@@ -11,7 +11,6 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
-from django.template.loader import render_to_string
 from django.utils import translation
 
 from onboarding import embedding, pages, partners
@@ -40,7 +39,7 @@ def check(request: HttpRequest, slug: str) -> HttpResponse:
         return pages.problem(request, "not-found", 404)
     pages.set_page(request, partner=partner)
     with translation.override("en"):
-        return HttpResponse(render_to_string("check.html", _values(request, partner), request))
+        return HttpResponse(pages.drawn("check.html", _values(request, partner)))
 
 
 def _values(request: HttpRequest, partner: Partner) -> dict[str, Any]:
@@ -49,6 +48,8 @@ def _values(request: HttpRequest, partner: Partner) -> dict[str, Any]:
     asked = request.GET.get("page", "")[:500].strip()
     return {
         "partner": partner,
+        "path": request.path,
+        "csp_nonce": request.csp_nonce,  # type: ignore[attr-defined]
         "home": settings.PUBLIC_URL,
         "asked": asked,
         "verdict": _verdict(partner, asked),

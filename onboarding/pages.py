@@ -10,7 +10,7 @@ from typing import Any
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
-from django.template.loader import render_to_string
+from django.template import engines
 from django.urls import reverse
 from django.utils import timezone, translation
 from django.utils.functional import Promise
@@ -118,10 +118,13 @@ def render(
         "captcha_script": embedding.CAPTCHA_SCRIPTS.get(captcha, ""),
         "htmx_config": HTMX_CONFIG,
         "fragment": bool(request.headers.get("HX-Request")),
+        "framed": request.headers.get("Sec-Fetch-Dest") == "iframe",
+        "path": request.path,
+        "csp_nonce": request.csp_nonce,  # type: ignore[attr-defined]
         **(context or {}),
     }
     template = "fragment.html" if values["fragment"] else "base.html"
-    response = HttpResponse(render_to_string(template, values, request), status=status)
+    response = HttpResponse(drawn(template, values), status=status)
     response["Content-Language"] = language
     response["Vary"] = "HX-Request, Accept-Language"
     if values["fragment"] and page.handle:
@@ -131,6 +134,11 @@ def render(
         response["Retry-After"] = str(retry_after)
     ANSWERS.labels(step.value, str(status)).inc()
     return response
+
+
+def drawn(template: str, values: Mapping[str, Any]) -> str:
+    """The text of a customer's page or of a part of one. Nothing but `values` comes in, whoever asked."""
+    return engines["pages"].get_template(template).render(dict(values))
 
 
 def challenged(challenge: Challenge | None) -> dict[str, Any]:
@@ -146,7 +154,7 @@ def challenged(challenge: Challenge | None) -> dict[str, Any]:
 
 def element(request: HttpRequest, template: str, context: Mapping[str, Any], *, status: int) -> HttpResponse:
     """One element of a form by itself, as it stands on its page."""
-    return HttpResponse(render_to_string(template, dict(context), request), status=status)
+    return HttpResponse(drawn(template, context), status=status)
 
 
 def _by_field(errors: Errors) -> dict[str, str]:

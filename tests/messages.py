@@ -32,10 +32,12 @@ def collect() -> Catalog:
         if "sandbox" in relative.parts or "migrations" in relative.parts:
             continue  # the stand-in speaks for itself
         text = path.read_text()
-        if path.suffix == ".html":
+        method = "jinja2" if path.suffix == ".html" else "python"
+        if "admin" in relative.parts and path.suffix == ".html":  # drawn by Django's own engine
             text = "\n".join(line.strip() for line in templatize(text, origin=str(relative)).splitlines())
+            method = "python"
         for line, message, comments, context in extract(
-            "python", io.BytesIO(text.encode()), keywords=KEYWORDS, comment_tags=("Translators:",)
+            method, io.BytesIO(text.encode()), keywords=KEYWORDS, comment_tags=("Translators:",)
         ):
             catalog.add(message, None, [(str(relative), line)], auto_comments=comments, context=context)
     return catalog

@@ -13,6 +13,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import TypeVar
 
 import phonenumbers
@@ -64,6 +65,22 @@ class _Rest:
 
 
 _rest = _Rest()
+
+
+class _Edition:
+    """Counts how often any list was fetched anew."""
+
+    number = 0
+
+
+_edition = _Edition()
+
+
+def edition(lang: str) -> int:
+    """What was made of the lists may be kept as long as this number stays. Those of a first page are looked at."""
+    countries(lang)
+    company_countries()
+    return _edition.number
 
 
 def _cached(what: str, lang: str, fetch: Callable[[Call], T], fallback: Callable[[str], T]) -> T:
@@ -135,6 +152,7 @@ def _keep(key: tuple[str, str], kept: _Kept, done: threading.Event) -> None:
     with _room:
         if _refreshes.get(key) is done:
             _kept[key] = kept
+            _edition.number += 1
 
 
 def warm() -> None:
@@ -156,6 +174,7 @@ def forget() -> None:
     _refreshes.clear()
     _others.clear()
     _rest.until = 0.0
+    _edition.number += 1
 
 
 def countries(lang: str) -> tuple[Country, ...]:
@@ -227,6 +246,7 @@ def _nothing(lang: str) -> tuple[DictionaryItem, ...]:
     return ()
 
 
+@cache
 def _builtin_countries(lang: str) -> tuple[Country, ...]:
     names = Locale.parse(lang.replace("-", "_")).territories
     regions = sorted(phonenumbers.SUPPORTED_REGIONS)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any
@@ -54,20 +54,30 @@ class Landing:
         return signing.dumps(self.touches.stored(), salt=_touch_salt(self.partner), compress=True)
 
     def signed(self) -> str:
-        return signing.dumps(asdict(self), salt=_SALT, compress=True)
+        return signing.dumps({each.name: getattr(self, each.name) for each in fields(self)}, salt=_SALT, compress=True)
 
     def query(self, **changed: str) -> str:
         """A query string that leads to the same first page again (other language, other channel, a new start)."""
-        pairs = {
-            "lang": self.language,
+        return _encoded({"lang": self.language, **self._carried_on, **changed})
+
+    @property
+    def rest(self) -> str:
+        """What stands in each such query, between the language and what else was changed."""
+        return _encoded(self._carried_on)
+
+    @property
+    def _carried_on(self) -> dict[str, str]:
+        return {
             "country": self.country,
             "openAccountType": "1" if self.account_type == AccountType.ENTERPRISE else "",
             "b_superiorAgent": self.agent,
             **self.touches.last.values,
             "touch": self.carried,
-            **changed,
         }
-        return urlencode({key: value for key, value in pairs.items() if value})
+
+
+def _encoded(pairs: Mapping[str, str]) -> str:
+    return urlencode({key: value for key, value in pairs.items() if value})
 
 
 def from_request(request: HttpRequest, partner: Partner) -> Landing:

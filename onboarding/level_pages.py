@@ -36,10 +36,10 @@ from onboarding.writes import company_of
 
 
 def show_path(request: HttpRequest, here: Position, *, status: int = 200, errors: pages.Errors = ()) -> HttpResponse:
-    level, flow = level_of(here), pages.of(request).flow
+    level = level_of(here)
     paths = enumerate(level.paths, start=1)
     context = {
-        "left": review_services.levels_left(flow) if flow else 0,
+        "left": here.left,
         "heading": pages.level_heading(here),
         "paths": [(plain(path.code), readable(path.name, path.code) or str(number)) for number, path in paths],
     }
@@ -98,7 +98,7 @@ def show_level(
         "heading": HEADINGS.get(here.part) or pages.level_heading(here),
         "reason": review_services.rejection(flow, level.code),
         "comes_first": review_services.comes_first(flow, level.code),
-        "left": review_services.levels_left(flow),
+        "left": here.left,
         "saved": saved,
         "minutes_left": max(1, int((flow.expires_at - timezone.now()).total_seconds() // 60)),
         "focus": focus,

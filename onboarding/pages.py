@@ -91,11 +91,19 @@ def render(
     address: str = "",
 ) -> HttpResponse:
     """The step as a whole page, or as the fragment that htmx asked for. `address`: its own, if not the flow's."""
+    values = context_of(request, step, context or {}, errors=errors, level=level)
+    return answered(request, step, drawn_page(values), status=status, retry_after=retry_after, address=address)
+
+
+def context_of(
+    request: HttpRequest, step: Step, context: Mapping[str, Any], *, errors: Errors = (), level: str = ""
+) -> dict[str, Any]:
+    """Everything that the templates of a page may show."""
     page = of(request)
     language = translation.get_language() or settings.LANGUAGE_CODE
     errors = list(errors)
     captcha = settings.CAPTCHA_PROVIDER if step not in WITHOUT_CAPTCHA else ""
-    values = {
+    return {
         "step": step.value,
         "level_code": level,
         "template": f"steps/{step.value}.html",
@@ -106,9 +114,8 @@ def render(
         "reference": page.flow.reference if page.flow else "",
         "account": masked_identifier(page.flow) if page.flow and step in OF_A_CUSTOMER else "",
         "flow_url": reverse("flow", args=[page.handle]) if page.handle else "",
+        **addresses(page),
         "handover": page.flow is not None and handover_services.is_offered(page.flow, page.handle, step),
-        "start_url": start_url(page),
-        "alone_url": reverse("flow", args=[page.handle]) if page.handle else start_url(page),
         "languages": i18n.choices(),
         "errors": errors,
         "error_of": _by_field(errors),
@@ -117,23 +124,48 @@ def render(
         "captcha_key": settings.CAPTCHA_SITE_KEY if captcha else "",
         "captcha_script": embedding.CAPTCHA_SCRIPTS.get(captcha, ""),
         "htmx_config": HTMX_CONFIG,
-        "fragment": bool(request.headers.get("HX-Request")),
-        "framed": request.headers.get("Sec-Fetch-Dest") == "iframe",
+        "fragment": is_fragment(request),
+        "framed": is_framed(request),
         "path": request.path,
         "csp_nonce": request.csp_nonce,  # type: ignore[attr-defined]
-        **(context or {}),
+        **context,
     }
-    template = "fragment.html" if values["fragment"] else "base.html"
-    response = HttpResponse(drawn(template, values), status=status)
-    response["Content-Language"] = language
+
+
+def addresses(page: Page) -> dict[str, str]:
+    """Where the customer can start again, and where this page is in a window of its own."""
+    start = start_url(page)
+    return {"start_url": start, "alone_url": reverse("flow", args=[page.handle]) if page.handle else start}
+
+
+def answered(
+    request: HttpRequest, step: Step, text: str, *, status: int = 200, retry_after: int | None = None, address: str = ""
+) -> HttpResponse:
+    """The response that carries the text of a step's page."""
+    response = HttpResponse(text, status=status)
+    response["Content-Language"] = translation.get_language() or settings.LANGUAGE_CODE
     response["Vary"] = "HX-Request, Accept-Language"
-    if values["fragment"] and page.handle:
+    handle = of(request).handle
+    if handle and is_fragment(request):
         name = "HX-Replace-Url" if "/f/" in request.headers.get("HX-Current-URL", "") else "HX-Push-Url"
-        response[name] = address or values["flow_url"]
+        response[name] = address or reverse("flow", args=[handle])
     if retry_after is not None:
         response["Retry-After"] = str(retry_after)
     ANSWERS.labels(step.value, str(status)).inc()
     return response
+
+
+def is_fragment(request: HttpRequest) -> bool:
+    """Whether htmx asks, which takes the step alone."""
+    return bool(request.headers.get("HX-Request"))
+
+
+def is_framed(request: HttpRequest) -> bool:
+    return request.headers.get("Sec-Fetch-Dest") == "iframe"
+
+
+def drawn_page(values: Mapping[str, Any]) -> str:
+    return drawn("fragment.html" if values["fragment"] else "base.html", values)
 
 
 def drawn(template: str, values: Mapping[str, Any]) -> str:

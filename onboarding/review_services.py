@@ -286,11 +286,6 @@ def rejection(flow: Flow, level: str) -> str | None:
     return str(review.get("reason", "")) if level in review.get("rejected", ()) else None
 
 
-def levels_left(flow: Flow) -> int:
-    """How many levels are still to be filled in."""
-    return len(open_levels(state_of(flow)))
-
-
 # -- The way on --------------------------------------------------------------------------------------------------------
 
 

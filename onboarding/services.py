@@ -31,7 +31,6 @@ from onboarding.domain.flow import (
     cooldown,
     current,
 )
-from onboarding.domain.levels import Level
 from onboarding.gateway import upstream, upstream_language
 from onboarding.logs import follow
 from onboarding.metrics import CODES_SENT, FLOWS_STARTED
@@ -160,12 +159,6 @@ def position(flow: Flow) -> Position:
     if state.registration is Progress.ACCEPTED and flow.registered_at is None:
         raise StepOver
     return current(state)
-
-
-def is_given_up(flow: Flow, level: Level | None) -> bool:
-    """Whether the outcome of the registration, or of this level, will not be asked about any more."""
-    state = state_of(flow)
-    return (state.submitted.get(level.code) if level else state.registration) is Progress.GIVEN_UP
 
 
 # -- Starting and correcting -------------------------------------------------------------------------------------------

@@ -197,6 +197,7 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "onboarding.embedding.SecurityHeaders",  # outermost: its headers are on every response, errors included
+    "onboarding.compression.Compression",
     "onboarding.embedding.utf8_only",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -214,13 +215,7 @@ MIDDLEWARE = [
 ROOT_URLCONF = "onboarding.urls"
 WSGI_APPLICATION = "onboarding.wsgi.application"
 TEMPLATES = [
-    {
-        "NAME": "pages",  # the customer's, asked for by this name
-        "BACKEND": "django.template.backends.jinja2.Jinja2",
-        "DIRS": [BASE_DIR / "templates"],
-        "OPTIONS": {"environment": "onboarding.templating.environment"},
-    },
-    {
+    {  # first: whoever names no engine, as the console does, gets this one
         "BACKEND": "django.template.backends.django.DjangoTemplates",
         "DIRS": [BASE_DIR / "templates"],
         "APP_DIRS": True,
@@ -231,6 +226,12 @@ TEMPLATES = [
                 "django.contrib.messages.context_processors.messages",
             ],
         },
+    },
+    {
+        "NAME": "pages",  # the customer's, asked for by this name
+        "BACKEND": "django.template.backends.jinja2.Jinja2",
+        "DIRS": [BASE_DIR / "templates"],
+        "OPTIONS": {"environment": "onboarding.templating.environment"},
     },
 ]
 _DATABASE_URL = env.str("DATABASE_URL", "") or f"sqlite:///{BASE_DIR / 'var' / 'onboarding.sqlite3'}"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from functools import lru_cache, partial
 from math import ceil
 from typing import Any
 
@@ -13,7 +15,19 @@ from django.utils import timezone, translation
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 
-from onboarding import dictionaries, door, embedding, i18n, limits, pages, partners, pumping, services, visitor
+from onboarding import (
+    dictionaries,
+    door,
+    embedding,
+    first_page,
+    i18n,
+    limits,
+    pages,
+    partners,
+    pumping,
+    services,
+    visitor,
+)
 from onboarding.domain.flow import Consent, Step
 from onboarding.domain.partner import Partner
 from onboarding.forms import IdentifyForm, errors_of
@@ -41,13 +55,46 @@ def start(request: HttpRequest, slug: str = "default") -> HttpResponse:
     given = {key: request.GET.get(key, "") for key in ("channel", "email")} | {"phone": request.GET.get("mobile", "")}
     given["channel"] = given["channel"] or partner.channel
     country = _first_country(landing.country, partner.country, settings.DEFAULT_COUNTRY, region_of(request))
-    return show_identify(request, given | {"country": country, "account_type": landing.account_type})
+    return show_first(request, landing, given | {"country": country, "account_type": landing.account_type})
+
+
+def show_first(request: HttpRequest, landing: Landing, given: Mapping[str, str]) -> HttpResponse:
+    """The page as nearly everybody sees it first: put together from parts that were drawn before."""
+    if registration_pause():  # the time that is left is another one on each page
+        return show_identify(request, given)
+    partner, offered = pages.of(request).partner, pumping.needed_channels()
+    channel = given["channel"] if given["channel"] in offered else offered[0]
+    sort = first_page.Sort(
+        first_page.shown_of(partner), landing.language, channel, offered, given["country"], given["account_type"],
+        pages.is_fragment(request), pages.is_framed(request), request.GET.get("deleted") == "1",
+        dictionaries.edition(landing.language),
+    )  # fmt: skip
+    own = {
+        first_page.NONCE: request.csp_nonce,  # type: ignore[attr-defined]
+        first_page.FIELD: landing.signed(),
+        first_page.LINK: f"&{landing.rest}" if landing.rest else "",
+        first_page.EMAIL: given["email"],
+        first_page.PHONE: given["phone"],
+    }
+    text = first_page.put_together(sort, own, partial(_with_stand_ins, request, sort, given))
+    return pages.answered(request, Step.IDENTIFY, text)
+
+
+def _with_stand_ins(request: HttpRequest, sort: first_page.Sort, given: Mapping[str, str]) -> str:
+    """The first page of this sort, with stand-ins for all that is the visitor's."""
+    page = pages.of(request)
+    landing = first_page.stand_in(sort, page.partner.slug)
+    stood_in = replace(page, landing=landing)
+    values = {**given, "channel": sort.channel, "email": first_page.EMAIL, "phone": first_page.PHONE}
+    context = _identify_context(request, stood_in, values)
+    context |= {"landing_field": first_page.FIELD, "csp_nonce": first_page.NONCE, "pause": 0}
+    context |= pages.addresses(stood_in)
+    return pages.drawn_page(pages.context_of(request, Step.IDENTIFY, context))
 
 
 def _first_country(*proposals: str) -> str:
     """The first proposal whose residents may register here, else ""."""
-    countries = dictionaries.registrable(translation.get_language())
-    return next((found for code in proposals if (found := match_country(countries, code))), "")
+    return next((found for code in proposals if (found := _match(dictionaries.registrable, code))), "")
 
 
 def _start_flow(request: HttpRequest, partner: Partner, fresh: Landing) -> HttpResponse:
@@ -144,34 +191,43 @@ def show_identify(
     retry_after: int | None = None,
 ) -> HttpResponse:
     """The identify step with what was entered, and what is wrong with it."""
-    offered = pumping.needed_channels()
-    channel = values.get("channel", "") if values.get("channel") in offered else offered[0]
+    context = _identify_context(request, pages.of(request), values)
+    channel = context["values"]["channel"]
     errors: list[tuple[str, str | Promise]] = [("", page_error)] if page_error else []
     if form is not None and not form.is_valid():
         errors += errors_of(form)
     if rejected is not None:
         field = channel if rejected.field == "identifier" else rejected.field
         errors.append((f"id_{field}" if field in IDENTIFY_FIELDS else "", i18n.not_sent(rejected.code, rejected.field)))
-    context = _choices({**values, "channel": channel}) | _ways(pages.of(request), channel)
-    context["deleted"] = request.GET.get("deleted") == "1"
-    context["pause"] = ceil(registration_pause()) if pages.of(request).flow is None else 0
     context["problem"] = "limited" if retry_after else ""
-    context |= pages.challenged(challenge) | {"trap": door.TRAP}
+    context |= pages.challenged(challenge)
     status = 429 if retry_after else status or (422 if errors or challenge else 200)
     return pages.render(request, Step.IDENTIFY, context, status=status, errors=errors, retry_after=retry_after)
+
+
+def _identify_context(request: HttpRequest, page: pages.Page, values: Mapping[str, str]) -> dict[str, Any]:
+    """What the step shows besides what is wrong with it; also whole first pages with nobody's values."""
+    offered = pumping.needed_channels()
+    channel = values.get("channel", "") if values.get("channel") in offered else offered[0]
+    return {
+        **_choices({**values, "channel": channel}),
+        **_ways(page, channel),
+        "deleted": request.GET.get("deleted") == "1",
+        "pause": ceil(registration_pause()) if page.flow is None else 0,
+        "trap": door.TRAP,
+    }
 
 
 def _choices(values: dict[str, str]) -> dict[str, Any]:
     """What can be chosen, and what is: by the visitor, else by the link."""
     language = translation.get_language()
-    registrable, everywhere = dictionaries.registrable(language), dictionaries.countries(language)
-    country = match_country(registrable, values.get("country", ""))
+    registrable = dictionaries.registrable(language)
     company_countries = dictionaries.company_countries()
     return {
         "values": {
             **values,
-            "country": country,
-            "phone_area": match_country(everywhere, values.get("phone_area", "")),
+            "country": _match(dictionaries.registrable, values.get("country", "")),
+            "phone_area": _match(dictionaries.countries, values.get("phone_area", "")),
         },
         "countries": registrable,
         "areas": dictionaries.texted(language),
@@ -195,7 +251,13 @@ def _ways(page: pages.Page, channel: str) -> dict[str, Any]:
     }
 
 
-def match_country(countries: Sequence[Country], code: str) -> str:
-    """The dictionary's code for a code or an alpha-2 in any case; "" when it is not there."""
-    wanted = code.upper()
-    return next((c.code for c in countries if wanted and wanted in (c.code.upper(), c.alpha2.upper())), "")
+def _match(listed: Callable[[str], Iterable[Country]], code: str) -> str:
+    """The dictionary's code for a code or an alpha-2 in any case; "" when it is not in that list."""
+    language = translation.get_language()
+    return _codes(listed, language, dictionaries.edition(language)).get(code.upper(), "") if code else ""
+
+
+@lru_cache(maxsize=64)
+def _codes(listed: Callable[[str], Iterable[Country]], language: str, _edition: int) -> dict[str, str]:
+    found = [(spelt, country.code) for country in listed(language) for spelt in (country.code, country.alpha2)]
+    return {spelt.upper(): code for spelt, code in reversed(found) if spelt}

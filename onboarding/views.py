@@ -86,15 +86,16 @@ def flow_page(request: HttpRequest, flow: Flow, handle: str) -> HttpResponse:
     """The current step. While an outcome is unknown it is asked for again."""
     if request.method == "POST":
         return _come_back(request, flow, handle)
-    if services.position(flow).step is Step.STATUS:
+    here = services.position(flow)
+    if here.step is Step.STATUS:
         housekeeping.settle_flow(flow)
         again = services.find_flow(handle)
         if again is None:
             return left_flow(request, handle)
         if services.home_of(again, handle) != handle:  # refused: the flow's own address counts again
             return see_other(services.home_of(again, handle))
-        flow = again
-    flow, here = _looked_at(request, flow)
+        flow, here = again, services.position(again)
+    flow, here = _looked_at(request, flow, here)
     change = request.GET.get("change", "")
     if change in pumping.channels() and here.step in (Step.PASSWORD, Step.VERIFY, Step.IDENTIFY):
         return start_views.show_identify(request, _known(flow) | {"channel": change})
@@ -111,12 +112,11 @@ def _come_back(request: HttpRequest, flow: Flow, handle: str) -> HttpResponse:
     return see_other(handle)
 
 
-def _looked_at(request: HttpRequest, flow: Flow) -> tuple[Flow, Position]:
+def _looked_at(request: HttpRequest, flow: Flow, here: Position) -> tuple[Flow, Position]:
     """The position once the upstream has said how the checks stand, or what comes next."""
-    here = services.position(flow)
     if here.step is Step.DONE:
-        flow = review_services.look_at_review(flow=flow, now=timezone.now())
-        here = services.position(flow)
+        seen = review_services.look_at_review(flow=flow, now=timezone.now())
+        flow, here = (flow, here) if seen is flow else (seen, services.position(seen))
     pages.set_page(request, flow=flow)
     return _fetched(request, flow, here)
 
@@ -302,7 +302,7 @@ LOOKS_FOR_A_REVIEW = (15, 30, 60, 120, 240, 480, 900, 1800)
 
 
 def _status(request: HttpRequest, flow: Flow, here: Position, *, status: int) -> HttpResponse:
-    if services.is_given_up(flow, here.level):
+    if here.given_up:
         return pages.render(request, Step.STATUS, {"given_up": True}, status=status)
     waited = (timezone.now() - flow.touched_at).total_seconds()
     again = next((int(seconds - waited) + 4 for seconds in LOOKS_FOR_AN_ANSWER if seconds > waited), None)

@@ -148,13 +148,15 @@ def read(query: Iterable[tuple[str, str]], *, clicks: bool = False, objects: boo
     values: dict[str, str] = {}
     dropped: Counter[Dropped] = Counter()
     for key in KEYS if clicks else UTM_KEYS:
-        value = visible(first.get(key, ""))
+        value = visible(first[key]) if first.get(key) else ""
+        if not value:
+            continue
         kept = clean(value)
         # What is cut off must not have made it look personal, or harmless: it is read again from a signed field.
         reason = Dropped.OBJECTION if objects and key in CLICK_KEYS else personal(key, value) or personal(key, kept)
-        if value and reason:
+        if reason:
             dropped[reason] += 1
-        elif value:
+        else:
             values[key] = kept
     return Taken(values, dropped)
 

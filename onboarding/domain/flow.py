@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -172,6 +172,8 @@ class Position:
     level: Level | None = None
     path: Path | None = None
     part: str = ""  # of the level, each a screen of its own
+    left: int = field(default=0, compare=False)  # how many levels are still to be filled in
+    given_up: bool = field(default=False, compare=False)  # what the status waits for will not be asked about any more
 
     @property
     def must_fetch(self) -> bool:
@@ -185,7 +187,7 @@ def current(state: FlowState) -> Position:
     if state.registration is Progress.ACCEPTED:
         return _after_registration(state)
     if state.registration is not None and state.registration.is_open:
-        return Position(Step.STATUS)
+        return Position(Step.STATUS, given_up=state.registration is Progress.GIVEN_UP)
     if state.notice in IDENTITY_NOTICES:
         return Position(Step.IDENTIFY)
     if state.password_open:
@@ -194,12 +196,13 @@ def current(state: FlowState) -> Position:
 
 
 def _after_registration(state: FlowState) -> Position:
-    for level in open_levels(state):
-        progress = state.submitted.get(level.code)
-        if progress is not None and progress.is_open:
-            return Position(Step.STATUS, level)
-        return _inside(level, state)
-    return Position(Step.DONE)
+    levels = open_levels(state)
+    if not levels:
+        return Position(Step.DONE)
+    level, progress = levels[0], state.submitted.get(levels[0].code)
+    if progress is not None and progress.is_open:
+        return Position(Step.STATUS, level, left=len(levels), given_up=progress is Progress.GIVEN_UP)
+    return replace(_inside(level, state), left=len(levels))
 
 
 def _inside(level: Level, state: FlowState) -> Position:

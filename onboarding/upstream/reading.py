@@ -36,6 +36,8 @@ class Unreadable(Exception):
 def text(item: Mapping[str, Any], key: str) -> str:
     value = item.get(key)
     if isinstance(value, str):
+        if value.isascii() and "\x00" not in value:
+            return value
         return value.replace("\x00", "").encode("utf-8", "ignore").decode("utf-8")
     if isinstance(value, float) and value.is_integer() and abs(value) < 2**63:
         value = int(value)

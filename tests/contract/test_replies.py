@@ -15,16 +15,11 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import NameOID
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -40,6 +35,7 @@ from onboarding.upstream.errors import (
     UpstreamError,
     UpstreamUnavailable,
 )
+from onboarding.upstream.transport import default_tls
 from onboarding.upstream.wire import (
     BizType,
     Country,
@@ -52,6 +48,7 @@ from onboarding.upstream.wire import (
     ReviewStatus,
     SendCodeRequest,
 )
+from tests.certificates import certificate
 
 REGISTER = RegisterRequest(
     type=1,
@@ -431,30 +428,6 @@ def _try(client: UpstreamClient) -> None:
         client.register(REGISTER, CALL)
 
 
-def certificate(host: x509.GeneralName, folder: Path) -> Path:
-    """A self-signed one, with its key, in one file."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "made for a test")])
-    start = datetime.now(UTC) - timedelta(days=1)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(start)
-        .not_valid_after(start + timedelta(days=9))
-        .add_extension(x509.SubjectAlternativeName([host]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-        .sign(key, SHA256())
-    )
-    file = folder / "test.pem"
-    secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    file.write_bytes(secret + made.public_bytes(Encoding.PEM))
-    return file
-
-
 def tls_client(line: Line, file: Path | None, **settings: Any) -> UpstreamClient:
     context = ssl.create_default_context(cafile=str(file)) if file else None
     base = {"base_url": f"https://127.0.0.1:{line.port}/api", "company_id": "1", **settings}
@@ -471,6 +444,28 @@ def test_a_trusted_certificate_for_this_host_is_accepted(tls_line: Line) -> None
     tls_line.tells("0", {"token": "t"})
     client = tls_client(tls_line, tls_line.tls)
     assert [client.send_code(SEND, CALL) for _ in range(2)] == ["t", "t"]
+
+
+def test_the_certificates_are_loaded_once_for_all_connections(
+    tls_line: Line, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    loads = []
+    for name in ("load_verify_locations", "load_default_certs"):
+        real = getattr(ssl.SSLContext, name)
+
+        def counted(*arguments: Any, _name: str = name, _real: Any = real, **options: Any) -> Any:
+            loads.append(_name)
+            return _real(*arguments, **options)
+
+        monkeypatch.setattr(ssl.SSLContext, name, counted)
+    monkeypatch.setenv("SSL_CERT_FILE", str(tls_line.tls))
+    default_tls.cache_clear()
+    request.addfinalizer(default_tls.cache_clear)  # nobody else trusts this certificate
+    tls_line.tells("0", {"token": "t"})
+    clients = [tls_client(tls_line, None) for _ in range(2)]
+    assert [client.send_code(SEND, CALL) for client in clients * 3] == ["t"] * 6
+    assert tls_line.requests == 6  # each over a connection of its own: this server closes them
+    assert sorted(loads) == ["load_default_certs", "load_verify_locations"]  # the system's, and those of requests
 
 
 def test_an_unknown_certificate_is_met_with_silence(tls_line: Line) -> None:

@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable, Iterator
 from email import message_from_bytes
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
@@ -98,6 +99,7 @@ class Recorder(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # head and body are two writes, and the second would wait 40 ms for the first
 
     def log_message(self, format: str, *args: object) -> None:
         pass
@@ -473,11 +475,22 @@ def test_the_environments_proxy_is_not_used(recorder: Recorder, monkeypatch: pyt
     assert len(recorder.requests) == 1
 
 
-def test_a_connection_is_used_again(recorder: Recorder) -> None:
+def test_fifty_calls_one_after_the_other_need_one_connection(recorder: Recorder) -> None:
     client = client_for(recorder)
-    for _ in range(3):
+    for _ in range(25):
         client.register(REGISTER, FULL)
+        client.send_code(SendCodeRequest(biz_type=BizType.EMAIL_REGISTER, to_user="ann@example.org"), FULL)
+    assert len(recorder.requests) == 50
     assert len({request["peer"] for request in recorder.requests}) == 1
+
+
+def test_the_environments_password_file_is_not_read(
+    recorder: Recorder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login somebody password something")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    client_for(recorder).register(REGISTER, FULL)
+    assert "authorization" not in recorder.last["headers"]
 
 
 def test_each_call_has_a_trace_of_its_own(recorder: Recorder) -> None:

@@ -64,8 +64,14 @@ format: $(VENV)/dev.stamp ## put the code into the one format
 faults: $(VENV)/dev.stamp $(VENV)/messages.stamp ## break the way to the upstream under 20,000 customers (a quarter of an hour)
 	$(PY) -m tests.faults --flows 10000
 
-bench: $(VENV)/dev.stamp $(VENV)/messages.stamp ## benchmarks, each as a ratio against its floor in the same run
-	$(PY) -m tests.load.bench
+.venv-bench/stamp: requirements/bench.txt
+	$(PYTHON) -m venv --clear .venv-bench
+	.venv-bench/bin/python -m pip install --quiet --require-hashes -r requirements/bench.txt
+	@touch $@
+
+ONLY ?=
+bench: $(VENV)/dev.stamp $(VENV)/messages.stamp .venv-bench/stamp ## benchmarks, each beside its floor in the same run; ONLY="calls pages registration hanging"
+	$(PY) -m tests.load.bench $(ONLY)
 
 bench-million: $(VENV)/dev.stamp ## the console over a million flows in PostgreSQL (six minutes)
 	$(PY) -m tests.load.million
@@ -87,4 +93,4 @@ sbom: $(VENV)/dev.stamp ## var/sbom.json: what is inside, with versions and lice
 	@rm -rf .venv-sbom
 
 clean: ## remove everything that the targets made
-	rm -rf .venv .venv-next .venv-scan .venv-sbom var staticfiles
+	rm -rf .venv .venv-next .venv-scan .venv-bench .venv-sbom var staticfiles

@@ -8,3 +8,4 @@ lock --python-version 3.11 -c requirements/lts.in pyproject.toml -o requirements
 lock --python-version 3.11 -c requirements/lts.in pyproject.toml --group test --group check -o requirements/dev.txt
 lock --python-version 3.13 -c requirements/next.in pyproject.toml --group test -o requirements/next.txt
 lock --python-version 3.11 requirements/scan.in -o requirements/scan.txt
+lock --python-version 3.11 -c requirements/lts.in -c requirements/run.txt requirements/bench.in -o requirements/bench.txt

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import ROOT, TEST_KEY, Customer, Server, postgres_cluster, postgres_programs, running
+from tests.support import ROOT, TEST_KEY, Customer, Server, memory_folder, postgres_cluster, postgres_programs, running
 
+if memory := memory_folder():
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(memory))  # where tmp_path lies
 os.environ.setdefault("SECRET_KEY", TEST_KEY)
 os.environ.setdefault("DEBUG", "true")
 os.environ.setdefault("UPSTREAM_BASE_URL", "http://127.0.0.1:9/api")

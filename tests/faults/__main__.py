@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.faults.harness import Run
-from tests.support import ROOT, postgres_cluster, postgres_programs
+from tests.support import ROOT, memory_folder, postgres_cluster, postgres_programs
 
 MOST_IN_A_ROUND = 2000  # the sandbox keeps the books of some more
 
@@ -25,9 +25,7 @@ def fresh_database(name: str) -> Iterator[str]:
             yield address
     else:
         # In memory where that can be had, as PostgreSQL runs without fsync here: processes die, the machine does not.
-        memory = Path("/dev/shm")
-        where = memory if os.access(memory, os.W_OK) else None
-        with tempfile.TemporaryDirectory(prefix="onboarding-faults-", dir=where) as folder:
+        with tempfile.TemporaryDirectory(prefix="onboarding-faults-", dir=memory_folder()) as folder:
             yield f"sqlite:///{Path(folder) / 'onboarding.sqlite3'}"
 
 

@@ -5,7 +5,7 @@ PY := $(VENV)/bin/python
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast test-next image-test faults fuzz scan check format bench bench-million messages lock sbom screenshots clean
+.PHONY: help run test test-fast test-next image-test proxy-test faults fuzz scan check format bench bench-million messages lock sbom screenshots clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 15
@@ -36,8 +36,11 @@ test-fast: $(VENV)/dev.stamp $(VENV)/messages.stamp ## unit and contract tests o
 test-next: ## unit tests on Python 3.13 and the next Django, where that Python is there
 	@sh tests/next.sh
 
-image-test: $(VENV)/dev.stamp $(VENV)/messages.stamp ## build the image, start it without rights, walk through it in a browser (needs docker, or buildah and runc)
+image-test: $(VENV)/dev.stamp $(VENV)/messages.stamp ## the image, without rights, walked through in a browser (needs docker, or buildah and runc)
 	$(PY) -m tests.image
+
+proxy-test: $(VENV)/dev.stamp $(VENV)/messages.stamp ## deploy/nginx.conf in front of two servers (needs nginx)
+	$(PY) -m tests.proxy
 
 FUZZ ?= 5000
 fuzz: $(VENV)/dev.stamp $(VENV)/messages.stamp ## other random requests to every address each time; FUZZ=5000 of them

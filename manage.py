@@ -6,6 +6,7 @@ from __future__ import annotations
 import logging
 import os
 import secrets
+import signal
 import sys
 
 # What `manage.py demo` (and so `make run`) needs to start with nothing configured; the environment wins.
@@ -24,6 +25,7 @@ DEMO_PORTS = {"PORT": "8000", "SANDBOX_PORT": "8100", "PARTNER_PORT": "8200"}
 
 def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "onboarding.settings")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as process 1 of a container it would change nothing
     if sys.argv[1:2] == ["demo"]:
         ports = {name: os.environ.setdefault(name, port) for name, port in DEMO_PORTS.items()}
         os.environ.setdefault("SECRET_KEY", secrets.token_urlsafe(50))  # one for all the processes that it starts

@@ -27,7 +27,7 @@ COPY --from=build /venv /venv
 COPY --from=build /app /app
 RUN chown 10001:10001 /app/var && { python3 -m pip uninstall --yes --root-user-action=ignore pip >/dev/null 2>&1 || true; }
 WORKDIR /app
-ENV PATH=/venv/bin:$PATH HOME=/tmp PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \
+ENV PATH=/venv/bin:$PATH HOME=/tmp PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PROMETHEUS_MULTIPROC_DIR=/tmp/metrics \
     GRANIAN_HOST=0.0.0.0 GRANIAN_PORT=8000 GRANIAN_WORKERS=2 GRANIAN_BLOCKING_THREADS=128
 # A number, so that Kubernetes can see that it is not root.
 USER 10001:10001

@@ -21,6 +21,7 @@ from django.core.exceptions import BadRequest
 from django.http import HttpRequest, HttpResponse
 
 from onboarding.domain.partner import origin_of
+from onboarding.metrics import FRAMES_REFUSED
 
 _BACK_SALT = "onboarding.way-back"
 
@@ -73,6 +74,13 @@ class SecurityHeaders:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         nonce = request.csp_nonce = Nonce()  # type: ignore[attr-defined]
         response = self.get_response(request)
+        framed = request.headers.get("Sec-Fetch-Dest") in ("iframe", "frame")
+        if (
+            framed
+            and request.headers.get("Sec-Fetch-Site") != "same-origin"
+            and not getattr(request, "frame_origins", ())
+        ):
+            FRAMES_REFUSED.inc()
         scripts = "'self'" if request.path.startswith(CONSOLE) else f"'nonce-{nonce}'" if nonce.value else ""
         response["Content-Security-Policy"] = content_security_policy(getattr(request, "frame_origins", ()), scripts)
         if request.path.startswith(settings.STATIC_URL):  # a sandboxed frame of ours is another origin to its own files

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import time
 from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any
@@ -25,6 +26,7 @@ from onboarding.domain.flow import Step
 from onboarding.domain.partner import DEFAULT
 from onboarding.forms import VerifyForm
 from onboarding.landing import from_field
+from onboarding.metrics import IN_FLIGHT, PAGES
 from onboarding.models import Flow, release_connection
 from onboarding.sealing import SealBroken
 from onboarding.upstream import budget
@@ -61,11 +63,13 @@ def customer_page(view: View) -> View:
     @csrf_exempt
     @wraps(view)
     def guarded(request: HttpRequest, **kwargs: Any) -> HttpResponse:
+        began = time.monotonic()
         with translation.override(i18n.negotiate((), request.headers.get("Accept-Language", ""))):
-            with budget.spending(settings.REQUEST_BUDGET_SECONDS):
+            with budget.spending(settings.REQUEST_BUDGET_SECONDS), IN_FLIGHT.track_inprogress():
                 response = _answered(view, request, kwargs)
+        what = kwargs.get("step") or (request.resolver_match.url_name if request.resolver_match else "")
+        PAGES.labels(what, response.status_code).observe(time.monotonic() - began)
         if request.method == "POST":
-            what = kwargs.get("step") or (request.resolver_match.url_name if request.resolver_match else "")
             log.info("answer to %s: %d", what, response.status_code)
         _drain(request)
         return response

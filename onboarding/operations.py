@@ -12,11 +12,12 @@ from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.http import require_safe
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST
 
 from onboarding import __version__, dictionaries, embedding, housekeeping
+from onboarding.domain.flow import Progress
 from onboarding.gateway import upstream
-from onboarding.metrics import SUBMISSIONS_OPEN
+from onboarding.metrics import SUBMISSIONS_OPEN, exposition
 
 
 @require_safe
@@ -30,12 +31,14 @@ def readyz(_request: HttpRequest) -> HttpResponse:
     """The database answers and has every migration; 503 otherwise.
 
     A sick upstream leaves every process ready: it meets all of them alike, and our own page, in the customer's
-    language, is better than a proxy's. It is said in `degraded`. Only a process that has known nothing but "the whole
-    tenant or address is wrong" is not ready, so that a release with wrong settings goes no further.
+    language, is better than a proxy's. It is said in `degraded`, and so is that a submission cannot be settled any
+    more. Only a process that has known nothing but "the whole tenant or address is wrong" is not ready, so that a
+    release with wrong settings goes no further.
     """
     try:
         executor = MigrationExecutor(connection)
         missing = bool(executor.migration_plan(executor.loader.graph.leaf_nodes()))
+        given_up = 0 if missing else housekeeping.count_open()[Progress.GIVEN_UP]
     except DatabaseError:
         return JsonResponse({"status": "no database"}, status=503)
     if missing:
@@ -44,7 +47,7 @@ def readyz(_request: HttpRequest) -> HttpResponse:
     gate = upstream().gate
     if gate.never_worked():
         return JsonResponse({"status": "misconfigured"}, status=503)
-    words = gate.words()
+    words = gate.words() + ["given-up"] * bool(given_up)
     return JsonResponse({"status": "degraded", "degraded": words} if words else {"status": "ok"})
 
 
@@ -56,7 +59,7 @@ def metrics(request: HttpRequest) -> HttpResponse:
     with contextlib.suppress(DatabaseError):  # the other numbers are told all the same
         for state, number in housekeeping.count_open().items():
             SUBMISSIONS_OPEN.labels(state).set(number)
-    return HttpResponse(generate_latest(), content_type=CONTENT_TYPE_LATEST)
+    return HttpResponse(exposition(), content_type=CONTENT_TYPE_LATEST)
 
 
 def _may_read_metrics(request: HttpRequest) -> bool:

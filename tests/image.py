@@ -150,6 +150,11 @@ def _serve(runs: Engine, sandbox: Sandbox, database: str, log: Path) -> None:
         url = env["PUBLIC_URL"]
         assert requests.get(url + "/readyz", timeout=10).json() == {"status": "ok"}
         _walk(url, sandbox)
+        told = {line for _ in range(8) for line in requests.get(url + "/metrics", timeout=10).text.splitlines()}
+        registered = {
+            line for line in told if line.startswith('onboarding_submissions_total{kind="register",state="accepted"}')
+        }
+        assert {line.rsplit(" ", 1)[1] for line in registered} == {"3.0"}, "the workers do not count together"
         for command in ("settle", "purge", "rollup", "webhooks"):
             runs.output(IMAGE, ["python", "manage.py", command], env)
     except BaseException:

@@ -117,8 +117,8 @@ class Server:
     def start(self) -> Server:
         command = [
             sys.executable, "-m", "granian", "--interface", "wsgi", "--host", "127.0.0.1", "--port", str(self.port),
-            "--workers", "1", "--blocking-threads", str(self.threads), "--no-access-log", "--log-level", "error",
-            self.application,
+            "--workers", self.env.get("GRANIAN_WORKERS", "1"), "--blocking-threads", str(self.threads),
+            "--no-access-log", "--log-level", "error", self.application,
         ]  # fmt: skip
         # Hashed and compressed static files, as in production.
         _once("static", lambda: self.manage("collectstatic", "--noinput", "--verbosity", "0"))

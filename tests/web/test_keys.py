@@ -216,6 +216,7 @@ def test_a_customer_whose_outcome_is_given_up_is_sent_to_support_and_nothing_mor
     assert "data-waits" not in fragment, "a page that waits is replaced by it"
     assert "given up" not in server.manage("settle", check=False).stdout
     assert 'onboarding_submissions_open{state="given_up"} 1.0' in requests.get(server.url + "/metrics", timeout=10).text
+    assert requests.get(server.url + "/readyz", timeout=10).json()["degraded"] == ["given-up"]
     assert [call for call in sandbox.calls() if email in json.dumps(call["body"])] == sent
     assert "is given up" in server.log.read_text()
     assert customer.post(home + "delete/", {}, Origin=server.url).step == "identify"

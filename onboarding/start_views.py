@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache, partial
 from math import ceil
@@ -63,7 +63,7 @@ def show_first(request: HttpRequest, landing: Landing, given: Mapping[str, str])
     if registration_pause():  # the time that is left is another one on each page
         return show_identify(request, given)
     partner, offered = pages.of(request).partner, pumping.needed_channels()
-    channel = given["channel"] if given["channel"] in offered else offered[0]
+    channel = _channel(given, offered)
     sort = first_page.Sort(
         first_page.shown_of(partner), landing.language, channel, offered, given["country"], given["account_type"],
         pages.is_fragment(request), pages.is_framed(request), request.GET.get("deleted") == "1",
@@ -207,8 +207,7 @@ def show_identify(
 
 def _identify_context(request: HttpRequest, page: pages.Page, values: Mapping[str, str]) -> dict[str, Any]:
     """What the step shows besides what is wrong with it; also whole first pages with nobody's values."""
-    offered = pumping.needed_channels()
-    channel = values.get("channel", "") if values.get("channel") in offered else offered[0]
+    channel = _channel(values, pumping.needed_channels())
     return {
         **_choices({**values, "channel": channel}),
         **_ways(page, channel),
@@ -216,6 +215,11 @@ def _identify_context(request: HttpRequest, page: pages.Page, values: Mapping[st
         "pause": ceil(registration_pause()) if page.flow is None else 0,
         "trap": door.TRAP,
     }
+
+
+def _channel(values: Mapping[str, str], offered: Sequence[str]) -> str:
+    """The one asked for where it is offered, else the first that is."""
+    return values.get("channel", "") if values.get("channel") in offered else offered[0]
 
 
 def _choices(values: dict[str, str]) -> dict[str, Any]:

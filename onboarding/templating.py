@@ -1,4 +1,4 @@
-"""The engine that draws the customer's pages: Jinja, which takes a fifth of the time of Django's templates for them.
+"""The engine that draws the customer's pages: Jinja, at a fraction of what Django's templates cost.
 
 The console's pages, and whatever else Django brings, are drawn by Django's own engine (settings.TEMPLATES).
 """

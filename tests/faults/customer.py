@@ -166,7 +166,7 @@ class Customer:
             elif page.step == "busy":  # says that nothing was sent: back to the form, and again
                 time.sleep(1)
                 page = post()
-            elif page.step == "expired" and 'name="code"' in page.text:  # the address from before: the code leads on
+            elif _asks_for_the_code(page):
                 page = post()
             elif page.step == "status":
                 home = page.home
@@ -213,7 +213,18 @@ class Customer:
             return
         try:
             for home in self.homes if self.left else self.homes[1:]:
-                page = self._until(lambda home=home: self.browser.send("GET", home), self.wanted)  # type: ignore[misc]
-                self._note(page)
+                self._note(self._until(lambda home=home: self._look(home), self.wanted))  # type: ignore[misc]
         except Exception as exc:
             self.error = f"{type(exc).__name__}: {exc}"
+
+    def _look(self, home: str) -> Page | None:
+        page = self.browser.send("GET", home)
+        if page is not None and _asks_for_the_code(page):  # the line broke before the new address arrived
+            self._note(page)
+            page = self.browser.send("POST", home + "verify/", {"code": self.world.code_for(self.plan.email)})
+        return page
+
+
+def _asks_for_the_code(page: Page) -> bool:
+    """The address from before the code was proved: the code leads on."""
+    return page.step == "expired" and 'name="code"' in page.text

@@ -2,7 +2,7 @@
 
 Kept per process and language, and refreshed by threads of their own; served stale when the upstream cannot be asked,
 and from built-in data (phone numbers' metadata and CLDR names) when it never could, so that the first page always
-renders.
+renders. In a language that the upstream does not speak, its English lists get the names that we have ourselves.
 """
 
 from __future__ import annotations
@@ -10,19 +10,22 @@ from __future__ import annotations
 import logging
 import threading
 import time
+import unicodedata
 from collections import OrderedDict
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import TypeVar
 
 import phonenumbers
 from babel import Locale
 from django.conf import settings
+from django.utils.translation import gettext as _
+from django.utils.translation import override
 
 from onboarding.domain.flow import AccountType
 from onboarding.domain.levels import COMPANY_TYPES, COUNTRIES, DOCUMENT_KINDS
-from onboarding.gateway import upstream, upstream_language
+from onboarding.gateway import is_spoken, upstream, upstream_language
 from onboarding.upstream import budget
 from onboarding.upstream.client import Call
 from onboarding.upstream.errors import OutcomeUnknown, UpstreamError, UpstreamUnavailable
@@ -36,6 +39,7 @@ RETRY_SECONDS = 10.0  # after a failure, or while the upstream is in doubt, befo
 FIRST_WAIT = 2.5  # seconds that a page waits for a list which nobody has yet
 REST_SECONDS = 15.0  # after one that did not come in time, before a page waits for any again
 AT_A_TIME = max(1, min(4, settings.UPSTREAM_MAX_IN_FLIGHT // 4))  # refreshes: places are for customers
+_ENGLISH = "en"
 COMPANY_COUNTRIES = "company countries"  # our own name for the countries in which companies may register
 NO_COUNTRY = "other"  # an item of the list of countries that is none (docs/upstream.md 2.5)
 OWN_DICTIONARIES = frozenset({DOCUMENT_KINDS, COMPANY_TYPES, "Business_Nature"})
@@ -52,6 +56,7 @@ class _Kept:
 
 
 _kept: dict[tuple[str, str], _Kept] = {}  # by (what, language)
+_renamed: dict[str, tuple[object, tuple[Country, ...]]] = {}  # by language: the countries as listed, and by our names
 _refreshes: dict[tuple[str, str], threading.Event] = {}  # under way
 _others: OrderedDict[str, None] = OrderedDict()  # dictionaries that elements name, the one asked for last at the end
 _room = threading.Lock()
@@ -137,8 +142,8 @@ def _fetch(key: tuple[str, str], fetch: Callable[[Call], object], done: threadin
         log.warning("dictionary %s not refreshed: %s", what, exc)
         now = time.monotonic()
         until = now + max(RETRY_SECONDS, exc.retry_after or 0.0)
-        _keep(key, _Kept(before.value if before else None, now, until), done)
-        if isinstance(exc, UpstreamUnavailable | OutcomeUnknown):
+        counts = _keep(key, _Kept(before.value if before else None, now, until), done)
+        if counts and isinstance(exc, UpstreamUnavailable | OutcomeUnknown):
             _rest.until = now + REST_SECONDS
     finally:
         with _room:
@@ -148,17 +153,21 @@ def _fetch(key: tuple[str, str], fetch: Callable[[Call], object], done: threadin
         done.set()
 
 
-def _keep(key: tuple[str, str], kept: _Kept, done: threading.Event) -> None:
+def _keep(key: tuple[str, str], kept: _Kept, done: threading.Event) -> bool:
+    """False: it came too late, the lists have been forgotten meanwhile."""
     with _room:
-        if _refreshes.get(key) is done:
-            _kept[key] = kept
-            _edition.number += 1
+        if _refreshes.get(key) is not done:
+            return False
+        _kept[key] = kept
+        _edition.number += 1
+        return True
 
 
 def warm() -> None:
     """Has the lists of the first page fetched, if it is time to, and waits for nothing."""
     for language, _name in settings.LANGUAGES:
-        _warm("countries", language, lambda call: upstream().countries(call))
+        if is_spoken(language):
+            _warm("countries", language, lambda call: upstream().countries(call))
     if AccountType.ENTERPRISE in settings.ACCOUNT_TYPES:
         _warm("company_countries", "en", lambda call: upstream().company_countries(call))
 
@@ -171,6 +180,7 @@ def _warm(what: str, lang: str, fetch: Callable[[Call], object]) -> None:
 def forget() -> None:
     """Empties the cache (tests, and operators' shells). What is under way comes too late to be kept."""
     _kept.clear()
+    _renamed.clear()
     _refreshes.clear()
     _others.clear()
     _rest.until = 0.0
@@ -178,9 +188,28 @@ def forget() -> None:
 
 
 def countries(lang: str) -> tuple[Country, ...]:
-    """All countries with their names in our language `lang`, in the upstream's order."""
+    """All countries with their names in our language `lang`, in the upstream's order or in that of our names."""
+    if not is_spoken(lang):
+        return _by_our_names(countries(_ENGLISH), lang)
     found = _cached("countries", lang, lambda call: upstream().countries(call), _builtin_countries)
     return found or _builtin_countries(lang)
+
+
+def _by_our_names(listed: tuple[Country, ...], lang: str) -> tuple[Country, ...]:
+    """Named as CLDR names them, and what it does not know at the end; done once for each list."""
+    kept = _renamed.get(lang)
+    if kept is None or kept[0] is not listed:
+        names = _country_names(lang)
+        known = [replace(each, name=names[each.alpha2.upper()]) for each in listed if each.alpha2.upper() in names]
+        with override(lang):
+            none = _("Other")
+        others = [
+            replace(each, name=none) if each.code == NO_COUNTRY else each
+            for each in listed
+            if each.alpha2.upper() not in names
+        ]
+        kept = _renamed[lang] = (listed, (*_sorted(known), *others))
+    return kept[1]
 
 
 def registrable(lang: str) -> tuple[Country, ...]:
@@ -218,9 +247,14 @@ def options(dictionary: str, lang: str) -> tuple[DictionaryItem, ...]:
     if dictionary not in OWN_DICTIONARIES:
         _make_room(dictionary)
     fallback = _builtin_documents if dictionary == DOCUMENT_KINDS else _nothing
+    theirs = lang if is_spoken(lang) else _ENGLISH
     # A list called like one of ours is still another list.
-    items = _cached(f"dictionary {dictionary}", lang, lambda call: upstream().dictionary(dictionary, call), fallback)
-    return items or fallback(lang)
+    items = _cached(f"dictionary {dictionary}", theirs, lambda call: upstream().dictionary(dictionary, call), fallback)
+    items = items or fallback(theirs)
+    if theirs != lang and dictionary == DOCUMENT_KINDS:
+        names = _document_names(lang)
+        items = tuple(replace(item, name=names.get(item.code, item.name)) for item in items)
+    return items
 
 
 def needed_options(dictionary: str, lang: str) -> tuple[DictionaryItem, ...]:
@@ -247,8 +281,24 @@ def _nothing(lang: str) -> tuple[DictionaryItem, ...]:
 
 
 @cache
+def _country_names(lang: str) -> dict[str, str]:
+    """Alpha-2 → CLDR's name."""
+    return {code: name for code, name in Locale.parse(lang.replace("-", "_")).territories.items() if code.isalpha()}
+
+
+def _sorted(found: Iterable[Country]) -> tuple[Country, ...]:
+    """By their names, where Å stands beside A: near enough to every language's own order."""
+
+    def bare(country: Country) -> str:
+        letters = unicodedata.normalize("NFKD", country.name.casefold().replace("đ", "d").replace("ı", "i"))
+        return "".join(letter for letter in letters if not unicodedata.combining(letter))
+
+    return tuple(sorted(found, key=bare))
+
+
+@cache
 def _builtin_countries(lang: str) -> tuple[Country, ...]:
-    names = Locale.parse(lang.replace("-", "_")).territories
+    names = _country_names(lang)
     regions = sorted(phonenumbers.SUPPORTED_REGIONS)
     found = [
         Country(
@@ -260,13 +310,14 @@ def _builtin_countries(lang: str) -> tuple[Country, ...]:
         )
         for region in regions
     ]
-    return tuple(sorted(found, key=lambda country: country.name))
+    return _sorted(found)
+
+
+def _document_names(lang: str) -> dict[str, str]:
+    """By the upstream's codes, misspelt as they are."""
+    with override(lang):
+        return {"identity_card": _("Identity card"), "passport": _("Passport"), "drving_license": _("Driving licence")}
 
 
 def _builtin_documents(lang: str) -> tuple[DictionaryItem, ...]:
-    names = {
-        "zh": ("身份证", "护照", "驾驶证"),
-        "es": ("Documento de identidad", "Pasaporte", "Permiso de conducir"),
-    }.get(lang[:2], ("Identity card", "Passport", "Driving licence"))
-    codes = ("identity_card", "passport", "drving_license")  # the upstream's spelling
-    return tuple(DictionaryItem(code=code, name=name, pattern="") for code, name in zip(codes, names, strict=True))
+    return tuple(DictionaryItem(code=code, name=name, pattern="") for code, name in _document_names(lang).items())

@@ -27,8 +27,10 @@ _CODE = re.compile(r"(?<!\d)\d{4,8}(?!\d)")
 
 def errors_of(form: forms.Form) -> list[tuple[str, str]]:
     """(id of the field, text) of everything wrong with a form, in the order of its fields; "" is the page."""
-    names = [*form.fields, "__all__"]
-    return [(f"id_{n}" if n in form.fields else "", str(text)) for n in names for text in form.errors.get(n, ())]
+    found = form.errors.as_data()
+    texts = {name: [text for exc in found.get(name, ()) for text in i18n.check_failed(exc)] for name in form.fields}
+    texts[""] = [text for exc in found.get("__all__", ()) for text in i18n.check_failed(exc)]
+    return [(name and f"id_{name}", text) for name, said in texts.items() for text in dict.fromkeys(said)]
 
 
 class IdentifyForm(forms.Form):

@@ -37,10 +37,18 @@ def registration_pause() -> float:
     return max(gate.refuses_for(REGISTRATION), gate.mended_after(REGISTRATION))
 
 
-# Django's language code → what the upstream reads (header and field `lang`).
-_LANGUAGES = {"en": "en-US", "zh-hans": "zh-CN", "zh-hant": "zh-HK", "es": "es-ES", "fr": "fr-FR"}
+# Django's language code → what the upstream reads (header and field `lang`). It knows no others: docs/upstream.md 1.2.
+_LANGUAGES = {
+    "en": "en-US", "zh-hans": "zh-CN", "zh-hant": "zh-HK", "es": "es-ES", "fr": "fr-FR", "tr": "tr-TR", "ko": "ko-KR",
+    "th": "th-TH",
+}  # fmt: skip
 
 
 def upstream_language(language: str) -> str:
     """The upstream's spelling of one of our languages; English for those it does not know."""
     return _LANGUAGES.get(language, "en-US")
+
+
+def is_spoken(language: str) -> bool:
+    """Whether the upstream has texts of its own in this language."""
+    return language in _LANGUAGES

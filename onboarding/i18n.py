@@ -6,20 +6,29 @@ Texts are by code; what the upstream says itself (`msg`) is shown only as the re
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import date
+from unicodedata import normalize
 
+from babel.dates import format_date
 from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.utils.functional import Promise
-from django.utils.translation import get_language_info, gettext, ngettext
+from django.utils.translation import get_language, get_language_info, gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation.trans_real import get_supported_language_variant, parse_accept_lang_header
 
 from onboarding.pumping import SMS_STOPPED
 
+_FORMER = {"in": "id", "yue": "zh-hant"}  # how older systems, and browsers in Hong Kong, call what we have
+# Where a language without a region is spoken, if that is one country for nearly all who speak it.
+_HOMES = {"id": "ID", "in": "ID", "ja": "JP", "ko": "KR", "th": "TH", "tr": "TR", "vi": "VN"}
+
 
 def supported(tag: str) -> str:
     """Our language for any language tag (`zh-CN`, `es_MX`, `EN`), or "" when we have none."""
+    language, dash, more = tag.strip().lower().replace("_", "-").partition("-")
     try:
-        return get_supported_language_variant(tag.strip().lower().replace("_", "-"))
+        return get_supported_language_variant(_FORMER.get(language, language + dash + more))
     except LookupError:
         return ""
 
@@ -35,17 +44,26 @@ def negotiate(asked: Iterable[str], accept_language: str, *, default: str = "") 
 
 
 def region(accept_language: str) -> str:
-    """The region of the browser's first language that names one (`en-GB` → `GB`), else ""."""
-    for tag, _quality in parse_accept_lang_header(accept_language):
-        for part in tag.split("-")[1:]:
-            if len(part) == 2 and part.isalpha():
-                return part.upper()
+    """The region of the browser's first language that names or has one (`en-GB` → `GB`, `ja` → `JP`), else ""."""
+    for place, (tag, _quality) in enumerate(parse_accept_lang_header(accept_language)):
+        language, *parts = tag.split("-")
+        if place and tag == "en-us":
+            continue  # browsers put it behind any other language by themselves
+        found = next((part.upper() for part in parts if len(part) == 2 and part.isalpha()), _HOMES.get(language, ""))
+        if found:
+            return found
     return ""
 
 
 def choices() -> list[tuple[str, str]]:
-    """(code, name in that language) of every language we have."""
-    return [(code, get_language_info(code)["name_local"].capitalize()) for code, _name in settings.LANGUAGES]
+    """(code, name in that language) of every language we have, in the order of the names."""
+    names = [(code, normalize("NFC", get_language_info(code)["name_local"])) for code, _name in settings.LANGUAGES]
+    return sorted(((code, name[:1].upper() + name[1:]) for code, name in names), key=lambda each: each[1])
+
+
+def day_in_words(day: date) -> str:
+    """In the page's language, and by the calendar in which it was typed: CLDR says so where another one is usual."""
+    return format_date(day, "long", (get_language() or settings.LANGUAGE_CODE).replace("-", "_"))
 
 
 _CODE_WRONG = _("This code is not right. Check the latest message from us and type the code again.")
@@ -99,6 +117,14 @@ _BY_FIELD: dict[str, Promise] = {
 }
 _PREFIX = "CUSTOMER_API_"
 
+# Django's own checks by their codes: it does not have its texts in all of our languages.
+_CHECKS: dict[str, Promise] = {
+    "max_length": _("This is too long. Check it."),
+    "null_characters_not_allowed": _("This holds characters that are not accepted. Check it."),
+    "password_too_short": _("Enter at least 8 characters."),
+    **dict.fromkeys(("password_too_common", "password_entirely_numeric"), _MESSAGES["0000139"]),
+}
+
 
 def time_in_words(seconds: int) -> str:
     """Seconds up to a minute, then whole minutes, from two hours on whole hours; never less than it takes."""
@@ -131,6 +157,11 @@ def sms_stopped() -> str:
     if "email" in settings.CHANNELS:
         return gettext("We cannot send text messages there at the moment. Use your e-mail address instead.")
     return gettext("We cannot send text messages there at the moment. Please come back later.")
+
+
+def check_failed(exc: ValidationError) -> list[str]:
+    """What a check of a form has found, in our words where Django would use its own."""
+    return [str(_CHECKS[exc.code])] if exc.code in _CHECKS else [str(text) for text in exc.messages]
 
 
 NOT_SENT = _("We could not send a code there just now. Wait a while and try again, or use another way to reach you.")

@@ -14,10 +14,11 @@ from typing import Any, BinaryIO, cast
 
 from django.conf import settings
 from django.core.files.uploadedfile import UploadedFile
-from django.utils.formats import date_format, number_format
+from django.utils.formats import number_format
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
+from onboarding import i18n
 from onboarding.domain.levels import Element, Kind, for_page, readable
 from onboarding.patterns import matches
 from onboarding.pictures import Picture, Refusal, prepare
@@ -206,7 +207,7 @@ def _prefill_date(element: Element) -> dict[str, str]:
 
 def _shown_date(value: str) -> str:
     try:
-        return date_format(date.fromisoformat(value))
+        return i18n.day_in_words(date.fromisoformat(value))
     except ValueError:
         return value
 

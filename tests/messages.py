@@ -20,7 +20,7 @@ KEYWORDS = {
     "gettext": None, "gettext_lazy": None, "gettext_noop": None, "_": None, "ngettext": (1, 2), "ngettext_lazy": (1, 2),
     "pgettext": ((1, "c"), 2), "npgettext": ((1, "c"), 2, 3),
 }  # fmt: skip
-LANGUAGES = ("zh_Hans", "es")
+LANGUAGES = ("zh_Hans", "zh_Hant", "es", "fr", "pt", "tr", "ko", "ja", "th", "vi", "id", "ar")
 
 
 def collect() -> Catalog:

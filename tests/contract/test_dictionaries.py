@@ -81,6 +81,24 @@ def test_a_list_that_was_there_once_is_served_for_ever_without_waiting(line: Lin
     assert time.monotonic() - began < dictionaries.FIRST_WAIT / 2
 
 
+def test_what_the_upstream_has_in_english_only_gets_our_names_and_their_order(line: Line) -> None:
+    named = {"GB": "United Kingdom", "AX": "Aland", "EG": "Egypt", "xx-1": "Somewhere", "other": "Other"}
+    line.tells(
+        data=[{"code": code, "displayName": name, "nationalCode": code, "status": 1} for code, name in named.items()]
+    )
+    shown = {lang: [country.name for country in dictionaries.countries(lang)] for lang in ("en", "pt", "ar", "ja")}
+    assert shown == {
+        "en": list(named.values()),
+        "pt": ["Egito", "Ilhas Aland", "Reino Unido", "Somewhere", "Outro"],
+        "ar": ["المملكة المتحدة", "جزر آلاند", "مصر", "Somewhere", "أخرى"],
+        "ja": ["イギリス", "エジプト", "オーランド諸島", "Somewhere", "その他"],
+    }
+    assert dictionaries.countries("ja") is dictionaries.countries("ja")
+    assert line.requests == 1, "one list in English, whatever the languages"
+    line.tells(data=[{"code": "passport", "displayName": "Passport"}, {"code": "new", "displayName": "New kind"}])
+    assert [item.name for item in dictionaries.options(DOCUMENT_KINDS, "vi")] == ["Hộ chiếu", "New kind"]
+
+
 def test_lists_leave_places_for_customers(line: Line) -> None:
     behave(line, "hanging")
     for number in range(3 * dictionaries.AT_A_TIME):

@@ -9,7 +9,9 @@ import sys
 from pathlib import Path
 
 import django_htmx
+from django.conf import settings
 from django.urls import get_resolver
+from django.utils.translation import to_locale
 
 from onboarding import embedding
 from tests import messages
@@ -40,6 +42,7 @@ def test_every_address_is_listed_here() -> None:
 
 def test_every_text_is_translated_in_every_language() -> None:
     template = messages.collect()
+    assert {to_locale(code) for code, _name in settings.LANGUAGES} == {"en", *messages.LANGUAGES}
     assert [text for language in messages.LANGUAGES for text in messages.problems(language, template)] == []
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 import unicodedata
+from datetime import date
 
 import pytest
 from django.test import override_settings
+from django.utils import translation
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -156,11 +158,65 @@ def test_the_device_is_a_short_printable_line_whatever_the_header_says(agent: st
         ((), "de", "en"),
         ((), "*", "en"),
         (("",), "zh-Hans-CN", "zh-hans"),
+        (("zh-TW",), "", "zh-hant"),
+        (("zh_HK",), "", "zh-hant"),
+        (("zh-Hant",), "", "zh-hant"),
+        ((), "zh-Hant-HK,zh;q=0.9,en;q=0.8", "zh-hant"),
+        ((), "yue-HK", "zh-hant"),
+        (("pt-BR",), "", "pt"),
+        ((), "pt-PT,pt;q=0.9", "pt"),
+        (("in",), "", "id"),
+        ((), "in-ID", "id"),
+        ((), "ar-EG,ar;q=0.9,en-US;q=0.8", "ar"),
+        ((), "fr-CA", "fr"),
+        ((), "ja", "ja"),
+        ((), "inx", "en"),
         (("<script>",), ";;;", "en"),
     ],
 )
 def test_a_language_is_the_first_asked_for_that_we_have(asked: tuple[str, ...], browser: str, language: str) -> None:
     assert i18n.negotiate(asked, browser) == language
+
+
+@pytest.mark.parametrize(
+    ("browser", "region"),
+    [
+        ("en-GB,en;q=0.9", "GB"),
+        ("zh-Hant-TW", "TW"),
+        ("pt-BR,pt;q=0.9,en-US;q=0.8", "BR"),
+        ("ja,en-US;q=0.7,en;q=0.3", "JP"),  # as a browser in Japan asks; the American part is its own addition
+        ("fr,fr-FR;q=0.8,en-US;q=0.5,en;q=0.3", "FR"),
+        ("ar,en-US;q=0.7,en;q=0.3", ""),
+        ("en-US,en;q=0.5", "US"),
+        ("en,de-DE;q=0.5", "DE"),
+        ("es-419", ""),
+        ("in", "ID"),
+        ("*", ""),
+        ("", ""),
+    ],
+)
+def test_the_country_proposed_is_that_of_the_browsers_language(browser: str, region: str) -> None:
+    assert i18n.region(browser) == region
+
+
+def test_languages_are_offered_by_their_own_names() -> None:
+    assert [name for _code, name in i18n.choices()] == [
+        "Bahasa Indonesia", "English", "Español", "Français", "Português", "Tiếng Việt", "Türkçe", "العربيّة", "ภาษาไทย",
+        "日本語", "简体中文", "繁體中文", "한국어",
+    ]  # fmt: skip
+
+
+def test_days_are_written_as_each_language_does() -> None:
+    written = {}
+    for code, _name in i18n.choices():
+        with translation.override(code):
+            written[code] = i18n.day_in_words(date(1990, 5, 17))
+    assert written == {
+        "en": "May 17, 1990", "zh-hans": "1990年5月17日", "zh-hant": "1990年5月17日", "es": "17 de mayo de 1990",
+        "fr": "17 mai 1990", "pt": "17 de maio de 1990", "tr": "17 Mayıs 1990", "ko": "1990년 5월 17일",
+        "ja": "1990年5月17日", "th": "17 พฤษภาคม ค.ศ. 1990", "vi": "17 tháng 5, 1990", "id": "17 Mei 1990",
+        "ar": "17 مايو 1990",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -102,8 +102,8 @@ def _start_flow(request: HttpRequest, partner: Partner, fresh: Landing) -> HttpR
     landing = from_field(text, partner)
     if landing is not None:
         pages.set_page(request, landing=landing)  # from here on in the language of the page that was answered
-    if request.POST.get("switch") in pumping.channels() and landing is not None:
-        return switch_channel(request)
+    if landing is not None and is_round_trip(request):
+        return round_trip(request)
     form = identify_form(request, request.POST)
     if landing is None or is_old(text, at_most=embedding.FRESH if embedding.is_silent(request) else None):
         pages.set_page(request, landing=renewed(landing) if landing else fresh)
@@ -154,9 +154,19 @@ def _new_flow(
     return services.start_flow(entry=entry, identity=form.identity(), consent=consent, now=now, proof=proof)
 
 
-def switch_channel(request: HttpRequest) -> HttpResponse:
-    """The same step for the other channel, with everything chosen so far; nothing is stored."""
-    return show_identify(request, {**request.POST.dict(), "channel": request.POST["switch"]})
+def is_round_trip(request: HttpRequest) -> bool:
+    return "language" in request.POST or request.POST.get("switch") in pumping.channels()
+
+
+def round_trip(request: HttpRequest) -> HttpResponse:
+    """The same step for the other channel or in another language, with everything entered so far; no answer yet."""
+    page, given = pages.of(request), request.POST.dict()
+    language = i18n.supported(given.get("lang", "")) if "language" in given else ""
+    if language and page.flow:
+        pages.set_page(request, flow=services.set_language(flow=page.flow, language=language, now=timezone.now()))
+    elif language and page.landing:
+        pages.set_page(request, landing=replace(page.landing, language=language))
+    return show_identify(request, given | {"channel": given.get("switch") or given.get("channel", "")})
 
 
 def send_first_code(request: HttpRequest, flow: Flow, handle: str) -> HttpResponse:
@@ -240,7 +250,7 @@ def _choices(values: dict[str, str]) -> dict[str, Any]:
 
 
 def _ways(page: pages.Page, channel: str) -> dict[str, Any]:
-    """Where the form goes, and the links to the same page with another channel or language."""
+    """Where the form goes, and the links to the same page with another channel."""
     if page.flow is not None:
         return {
             "action": reverse("answer", args=[page.handle, Step.IDENTIFY]),
@@ -251,7 +261,6 @@ def _ways(page: pages.Page, channel: str) -> dict[str, Any]:
         "action": f"{pages.landing_path(page.partner)}?{landing.query(channel=channel)}",
         "landing_field": landing.signed(),
         "channel_links": [(name, f"?{landing.query(channel=name)}") for name in pumping.channels()],
-        "language_links": [(c, name, f"?{landing.query(lang=c, channel=channel)}") for c, name in i18n.choices()],
     }
 
 

@@ -191,8 +191,8 @@ def _answer_twice(request: HttpRequest, flow: Flow, handle: str, here: Position)
 
 
 def _answer_identify(request: HttpRequest, flow: Flow, handle: str, here: Position) -> HttpResponse:
-    if request.POST.get("switch") in pumping.channels():
-        return start_views.switch_channel(request)
+    if start_views.is_round_trip(request):
+        return start_views.round_trip(request)
     form = start_views.identify_form(request, request.POST, ask_consent=False)
     if not form.is_valid():
         return start_views.show_identify(request, request.POST.dict(), form)

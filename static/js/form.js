@@ -39,6 +39,11 @@
     if (waits && event.detail.serverResponse.includes(`data-waits="${waits}"`)) event.detail.shouldSwap = false;
   });
 
+  // Another language is another page, not another step.
+  document.addEventListener("submit", (event) => {
+    if (event.target.id === "identify" && event.submitter?.name === "language") event.stopPropagation();
+  }, true);
+
   document.addEventListener("htmx:beforeRequest", (event) => {
     const form = event.detail.elt;
     if (form.tagName !== "FORM") return;
@@ -70,10 +75,10 @@
   document.addEventListener("speak", ({detail: tag}) => {
     if (typeof tag !== "string" || !/^[a-z]{2,3}(-[a-z]{4})?(-[a-z]{2})?$/i.test(tag)) return;
     if (alike(tag, document.documentElement.lang)) return;
-    const choice = [...document.querySelectorAll(".languages :is(a, option)")].find((own) => alike(tag, own.lang));
+    const choice = [...document.querySelectorAll(".languages option")].find((own) => alike(tag, own.lang));
     if (!choice) return;
     choice.selected = true;
-    (choice.closest(".languages").querySelector("button") || choice).click();
+    choice.closest(".languages").querySelector("button").click();
   });
 
   // -- What the embedding page forbids

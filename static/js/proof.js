@@ -42,7 +42,7 @@
   // Whoever still writes sends it himself; whoever sends it too early need not send it again.
   form.addEventListener("input", () => { byHand = true; });
   document.addEventListener("submit", (event) => {
-    if (event.target !== form || done) return;
+    if (event.target !== form || done || event.submitter?.name === "language") return;
     event.preventDefault();
     event.stopImmediatePropagation();
     byHand = "byHand" in notice.dataset;

@@ -162,16 +162,19 @@ def test_the_channel_is_changed_in_place(world: Callable[..., Walker], script: b
 
 
 @SCRIPT
-def test_the_language_of_the_first_page_changes_and_keeps_the_attribution(
+def test_the_language_of_the_first_page_changes_and_keeps_everything(
     world: Callable[..., Walker], script: bool
 ) -> None:
     walker = world(script).open("/", **UTM, country="ES", channel="phone").at("identify")
-    walker.follow("Español")
-    expect(walker.page.locator("html")).to_have_attribute("lang", "es")
+    walker.page.locator("#id_phone").fill("600 123")
+    walker.root.get_by_role("checkbox").check()
+    speak(walker, "ar")
+    expect(walker.page.locator("html")).to_have_attribute("dir", "rtl")
     assert walker.page.locator("#id_country").input_value() == "ES"
-    expect(walker.page.locator("#id_phone")).to_be_visible()
-    walker.follow("English")
-    expect(walker.page.locator("html")).to_have_attribute("lang", "en")
+    expect(walker.page.locator("#id_phone")).to_have_value("600 123")
+    expect(walker.root.get_by_role("checkbox")).to_be_checked()
+    expect(walker.summary).to_be_hidden()
+    speak(walker, "en")
     walker.follow("E-mail").register(email=fresh_email()).at("level")
     body = walker.entry()["body"]
     assert (body["utmSource"], body["utmCampaign"], body["utmTerm"]) == tuple(UTM.values())

@@ -145,7 +145,7 @@ def ask_for_choices(server: Server, sandbox: Sandbox, codes: Iterable[str], **an
 
 
 def choices(shown: Shown, name: str) -> set[str]:
-    form = "level" if shown.step == "level" else "other"
+    form = shown.step if shown.step in ("level", "identify") else "other"
     return next({c for c in one.choices if c} for one in fields(shown, form) if one.name == name)
 
 

@@ -134,9 +134,9 @@ def test_what_a_partner_is_set_to_is_what_its_customers_meet(
         trade_types='[{"tradeType": "2", "allCurrency": "EUR"}]',
         continue_url="https://acme.example/{lang}/in?t={token}", sign_in_url="https://acme.example/{lang}/sign-in",
     )  # fmt: skip
-    customer = Customer(console, sandbox, headers={"Accept-Language": "fr"})
+    customer = Customer(console, sandbox, headers={"Accept-Language": "de"})
     shown = customer.get("/p/acme/")
-    assert 'lang="es"' in shown.text and 'data-theme="dark"' in shown.text
+    assert '<html lang="es"' in shown.text and 'data-theme="dark"' in shown.text
     assert shown.value("country") == "DE"
     assert re.search(r'name="channel"[^>]*value="phone"|value="phone"[^>]*name="channel"', shown.text)
     framed = "frame-ancestors https://acme.example https://www.acme.example:8443"

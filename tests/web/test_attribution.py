@@ -237,7 +237,7 @@ def test_a_form_that_may_not_send_anything_opens_elsewhere_as_the_same_visit(vis
     data = {"landing": visitor.shown.value("landing"), "channel": "email", "email": fresh_email(), "terms": "on"}
     shown = visitor.post("/p/acme/", data, Origin="null")
     assert (shown.status, shown.problem) == (403, "not-allowed")
-    by_hand = re.search(r'<bdi class="address">([^<]+)</bdi>', shown.text)
+    by_hand = re.search(r'<bdi class="address" dir="ltr">([^<]+)</bdi>', shown.text)
     assert by_hand is not None
     typed = parse_qs(urlsplit(html.unescape(by_hand.group(1))).query)
     assert {key: values[0] for key, values in typed.items() if key in UTM} == UTM

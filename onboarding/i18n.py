@@ -71,10 +71,13 @@ _EMAIL_WRONG = _("This e-mail address was not accepted. Check it for typing erro
 _PHONE_WRONG = _("This phone number was not accepted. Check the number and its country.")
 _AREA_WRONG = _("This country code was not accepted. Choose the country of your phone number.")
 _LATER = _("This cannot be done right now. Please try again in a few minutes.")
+_LOCKED = _("This account is locked. Please contact support.")
 
 # Texts of definite refusals by the upstream's code (docs/upstream.md, "Error codes"), without the common prefix.
 _MESSAGES: dict[str, Promise] = {
-    **dict.fromkeys(("0000511", "0000517", "0000518", "0001018", "0000521"), _CODE_WRONG),
+    **dict.fromkeys(
+        ("0000511", "0000513", "0000514", "0000515", "0000516", "0000517", "0000518", "0001018", "0000521"), _CODE_WRONG
+    ),
     "0000512": _("Too many wrong codes. Wait a few minutes, then ask for a new code."),
     **dict.fromkeys(("0000508", "0000509", "0000510", "0000137", "0000147"), _EMAIL_WRONG),
     **dict.fromkeys(("0000502", "0000503", "0000504", "0000136"), _PHONE_WRONG),
@@ -97,7 +100,8 @@ _MESSAGES: dict[str, Promise] = {
         ("0000901", "0000902", "0000903"),
         _("The recommendation in your link is not valid. You can open the account without it."),
     ),
-    **dict.fromkeys(("0000005", "0000108", "0000613"), _LATER),
+    **dict.fromkeys(("0000005", "0000108", "0000602", "0000603", "0000607", "0000611", "0000612", "0000613"), _LATER),
+    **dict.fromkeys(("0000103", "0000113", "0000157", "0000158", "0001050"), _LOCKED),
 }
 _OTHER_MESSAGES: dict[str, Promise] = {
     "P_VERIFY_CODE_ERROR": _CODE_WRONG,
@@ -109,7 +113,7 @@ _BY_FIELD: dict[str, Promise] = {
     "email": _EMAIL_WRONG,
     "phone": _PHONE_WRONG,
     "phone_area": _AREA_WRONG,
-    "password": _MESSAGES["0000139"],
+    "password": _("This password was not accepted. Choose another one."),
     "country": _MESSAGES["0001003"],
     "account_type": _MESSAGES["0000624"],
     "captcha": _OTHER_MESSAGES["F999999"],

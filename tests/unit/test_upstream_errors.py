@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import settings
+from django.utils import translation
 from hypothesis import given
 from hypothesis import strategies as st
 
+from onboarding import i18n
 from onboarding.upstream import codes
 from onboarding.upstream.codes import CODES, Field
 from onboarding.upstream.errors import (
@@ -85,6 +88,33 @@ def test_the_codes_that_matter_most(code: str, error: type[UpstreamError]) -> No
 def test_an_unknown_failure_is_a_definite_refusal_of_the_page(code: str) -> None:
     found = failure(reply(code))
     assert isinstance(found, Refused) and found.field is Field.PAGE and found.code == code
+
+
+# What no customer is told: it is answered in another way (the identifier is taken, the checks go on or are passed, the
+# account is refused), or belongs to what cannot be done here (signing in, binding, changing, third parties' accounts).
+ANSWERED = (
+    codes.EXISTS_CODES | codes.IN_REVIEW_CODES | codes.PASSED_CODES | {codes.MANUAL_REVIEW, "CUSTOMER_API_00010002"}
+)
+NOT_HERE = {
+    f"CUSTOMER_API_0{number:06}" for number in (
+        102, 112, 123, 124, 128, 135, 138, 143, 144, 145, 146, 148, 149, 519, 520, 609, 1001, 1002, 1019, 1020, 1023,
+        1030, 1031,
+    )
+}  # fmt: skip
+# Nothing better can be said than "check it, or ask support".
+UNSPOKEN = {"GATEWAY_CODE_104", *(f"CUSTOMER_API_0{number:06}" for number in (3, 104, 1025, 1029))}
+
+
+def test_every_refusal_that_a_customer_can_meet_has_a_sentence_of_its_own_in_every_language() -> None:
+    met = {c: f for c, f in CODES.items() if isinstance(f, Field)}
+    assert ANSWERED | NOT_HERE | UNSPOKEN <= set(met)
+    english = {code: str(i18n.refusal(code, field)) for code, field in met.items()}
+    vague = str(i18n.refusal("NEW", "page"))
+    for code in set(met) - ANSWERED - NOT_HERE - UNSPOKEN:
+        assert english[code] != vague, code
+        for language, _name in settings.LANGUAGES[1:]:
+            with translation.override(language):
+                assert str(i18n.refusal(code, met[code])) != english[code], (code, language)
 
 
 def test_success_is_the_text_zero_or_the_number() -> None:

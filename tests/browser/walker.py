@@ -9,7 +9,7 @@ import json
 import re
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -207,6 +207,7 @@ class Walker:
     album: Path | None = None  # a photograph of every step reached goes here
     root: Page | FrameLocator = field(init=False)
     to: str = ""  # the identifier given
+    words: Mapping[str, str] = field(default_factory=dict)  # our texts in the page's language, if it is not English
     _taken: int = 0
 
     def __post_init__(self) -> None:
@@ -248,7 +249,7 @@ class Walker:
             self.page.screenshot(path=self.album / f"{self._taken:02}-{name}.png", full_page=whole)
 
     def field(self, label: str) -> Any:
-        return self.root.get_by_label(label, exact=True)
+        return self.root.get_by_label(self.words.get(label, label), exact=True)
 
     def error(self, label: str) -> Any:
         """The text beside a field, found as assistive technology finds it."""
@@ -288,11 +289,11 @@ class Walker:
         return self
 
     def press(self, name: str) -> Walker:
-        self.root.get_by_role("button", name=name, exact=True).click()
+        self.root.get_by_role("button", name=self.words.get(name, name), exact=True).click()
         return self
 
     def follow(self, name: str) -> Walker:
-        self.root.get_by_role("link", name=name, exact=True).click()
+        self.root.get_by_role("link", name=self.words.get(name, name), exact=True).click()
         return self
 
     def unfold(self, name: str) -> Walker:
@@ -304,7 +305,7 @@ class Walker:
         if phone and not self.field("Phone number").count():
             self.follow("Phone")
             expect(self.field("Phone number")).to_be_visible()
-        self.field("Country you live in").select_option(label=country)
+        self.field("Country you live in").select_option(label=self.words.get(country, country))
         if phone:
             self.field("Phone number").fill(phone)
         else:
@@ -332,7 +333,7 @@ class Walker:
         return self.identify(email=email, phone=phone).password(password).verify()
 
     def fill_document(self, kind: str = "Passport", number: str = "E12345678", *pictures: str) -> Walker:
-        self.field("Kind of document").select_option(label=kind)
+        self.field("Kind of document").select_option(label=self.words.get(kind, kind))
         self.field("Number of the document").fill(number)
         show = self.root.get_by_role("button", name="Show which pictures are needed", exact=True)
         if show.count():  # without script

@@ -16,7 +16,7 @@ from markupsafe import escape
 from onboarding.domain.partner import Partner
 from onboarding.landing import Landing
 
-MOST_KEPT = 500  # copies of about 15 kB; a partner, a language and a proposed country make one
+MOST_KEPT = 500  # copies of 15 to 50 kB; a partner, a language and a proposed country make one
 
 _SECRET = secrets.token_hex(8)
 AGENT = f"{_SECRET}agent"

@@ -115,7 +115,7 @@ def variants(visit: Visit) -> None:
     walker, shot = visit.walker, visit.shot
     walker.open("/", channel="phone").at("identify")
     shot("identify-phone")
-    for language in ("es", "zh-hans"):
+    for language in ("es", "zh-hans", "ar"):
         walker.open("/", lang=language).at("identify")
         shot(f"identify-{language}")
     walker.open().register(phone=fresh_phone("905")).at("path")

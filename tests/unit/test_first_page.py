@@ -14,6 +14,7 @@ from django.utils import translation
 
 from onboarding import embedding, first_page, pages, start_views
 from onboarding.domain.partner import Partner
+from onboarding.gateway import upstream
 from onboarding.landing import Landing, from_request
 
 HOSTILE = [
@@ -36,8 +37,11 @@ HEADERS = [{}, {"HTTP_HX_REQUEST": "true"}, {"HTTP_SEC_FETCH_DEST": "iframe"}]
 
 @pytest.fixture(autouse=True)
 def _as_in_production() -> Iterator[None]:
-    with override_settings(DEBUG=False):
+    """Nobody is there as the upstream. No circuit opens for that: a page that counts seconds is never put together."""
+    with override_settings(DEBUG=False, UPSTREAM_BREAKER_FAILURES=1_000_000):
+        upstream.cache_clear()
         yield
+    upstream.cache_clear()
     translation.activate("en")
 
 

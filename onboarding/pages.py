@@ -20,7 +20,7 @@ from onboarding import embedding, handover_services, i18n
 from onboarding.domain.flow import Channel, Outcome, Position, Step
 from onboarding.domain.levels import readable
 from onboarding.domain.partner import DEFAULT, Partner
-from onboarding.gateway import upstream_language
+from onboarding.gateway import is_spoken, upstream_language
 from onboarding.landing import Landing
 from onboarding.logs import follow
 from onboarding.metrics import ANSWERS
@@ -108,6 +108,8 @@ def context_of(
         "level_code": level,
         "template": f"steps/{step.value}.html",
         "lang": language,
+        # The upstream's words, where it does not speak the page's language; a company's parts are in ours.
+        "theirs": "" if is_spoken(language) or context.get("part") else "en",
         "text_direction": "rtl" if translation.get_language_bidi() else "ltr",
         "page": page,
         "flow": page.flow,

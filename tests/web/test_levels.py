@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -704,3 +705,11 @@ def test_the_button_of_a_part_that_is_not_there_leads_to_the_current_one(custome
     for part in ("declaration", "nonsense", ""):
         press(customer, f"go-{part}")
         assert (customer.shown.status, customer.shown.value("part")) == (200, "company_auth_director")
+
+
+def test_what_the_upstream_has_in_english_only_is_marked_as_english(customer: Customer) -> None:
+    customer.register(query={"lang": "ja"}, email=fresh_email())
+    assert '<html lang="ja"' in customer.shown.text
+    assert re.search(r'<label for="[^"]+"><bdi lang="en">Full name</bdi>', customer.shown.text)
+    customer.post(customer.flow_url + "level/", {"level": "level_1", "language": "1", "lang": "es"})
+    assert re.search(r'<label for="[^"]+"><bdi>Nombre completo</bdi>', customer.shown.text)

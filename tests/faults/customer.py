@@ -173,7 +173,7 @@ class Customer:
                 if self.plan.leaves and self._may_leave(step):
                     self.left = True
                     return page
-                time.sleep(PACE + looks * 0.5)
+                time.sleep(self.pause(looks))
                 looks += 1
                 page = self.browser.send("GET", home) or page
             elif page.step == step and page.status in (200, 409) and self._is_unsent(step):
@@ -181,6 +181,10 @@ class Customer:
             else:
                 return page
         raise Wrong("lost: no answer in time")
+
+    def pause(self, looks: int) -> float:
+        """Seconds until the next look."""
+        return PACE + looks * 0.5
 
     def _may_leave(self, step: str) -> bool:
         return step == ("verify" if self.plan.kind is Kind.REGISTER else "level")

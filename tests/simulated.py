@@ -1,15 +1,18 @@
 """Flows of every fate, begun and recorded by the product's own functions, in this process and without HTTP.
 
-Only the upstream is made up: each `Write` keeps what it makes of an answer and is handed the answer itself.
+Only the upstream is made up: each `Write` keeps what it makes of an answer and is handed the answer itself. Where
+thousands are wanted, each of them is stored several times, as of other customers at other times.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import json
 import logging
 import os
 import random
+import re
 import secrets
 import shutil
 import sqlite3
@@ -34,6 +37,7 @@ from onboarding.domain.levels import Element, Kind, Level
 from onboarding.domain.levels import Path as LevelPath
 from onboarding.milestones import end
 from onboarding.models import Flow, Submission, SubmissionKind
+from onboarding.models.flow import new_reference
 from onboarding.submissions import locked, perform, plan
 from onboarding.upstream.codes import Field
 from onboarding.upstream.errors import Refused, UpstreamError
@@ -202,10 +206,16 @@ def flows(count: int, *, seed: int = 1, first: int = 0) -> None:
 # -- Many of them, a share for each processor --------------------------------------------------------------------------
 
 TABLES = ("onboarding_flow", "onboarding_submission", "onboarding_milestone")
+TIMES_STORED = 6  # each flow: to begin one by the product's functions takes fifty times as long as to store it again
+NUMBERS = 10**8  # above those of the rows of one time
+UNIQUE = re.compile(r"key|customer_no|\w+_digest")
+MOMENT = re.compile(r"\w+_at|at|look_at|link_until")
 
 
 def many(folder: Path, count: int) -> str:
     """The address of an SQLite file with so many flows. Each process fills a file of its own; then they are joined."""
+    assert count % TIMES_STORED == 0
+    begun = count // TIMES_STORED
     address = sqlite(folder)
     with database(address):
         connections["default"].cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -214,7 +224,7 @@ def many(folder: Path, count: int) -> str:
     running = []
     for number, file in enumerate(files):
         shutil.copy(folder / "simulated.sqlite3", file)
-        share = [count * n // parts for n in (number, number + 1)]
+        share = [begun * n // parts for n in (number, number + 1)]
         command = [sys.executable, "-m", "tests.simulated", str(file), *(str(n) for n in share)]
         running.append(subprocess.Popen(command, cwd=ROOT))
     assert [process.wait() for process in running] == [0] * parts
@@ -225,7 +235,50 @@ def many(folder: Path, count: int) -> str:
                 whole.execute(f"INSERT INTO main.{table} SELECT * FROM part.{table}")
             whole.commit()
             whole.execute("DETACH part")
+        store_again(whole)
     return address
+
+
+def store_again(whole: sqlite3.Connection) -> None:
+    """Every flow and what belongs to it, some more times: under other names, with its own search term, on other days.
+
+    All moments of a flow move by the same time, so that what lies between them stays, and it begins within the days.
+    """
+    whole.row_factory = sqlite3.Row
+    begun = dict(whole.execute("SELECT id, created_at FROM onboarding_flow").fetchall())
+    for table in TABLES:
+        rows = [dict(row) for row in whole.execute(f"SELECT * FROM {table}")]
+        for time in range(1, TIMES_STORED):
+            again = [another(row, time, begun[row.get("flow_id", row["id"])]) for row in rows]
+            places = ", ".join("?" * len(rows[0]))
+            whole.executemany(f"INSERT INTO {table} VALUES ({places})", [tuple(row.values()) for row in again])
+    whole.commit()
+
+
+def another(row: dict[str, Any], time: int, created_at: str) -> dict[str, Any]:
+    by = timedelta(days=DAYS) * time / TIMES_STORED
+    if datetime.fromisoformat(created_at).replace(tzinfo=UTC) + by >= START + timedelta(days=DAYS):
+        by -= timedelta(days=DAYS)
+
+    def changed(name: str, value: Any) -> Any:
+        if name in ("id", "flow_id"):
+            return value + time * NUMBERS
+        if name == "reference":
+            return new_reference()
+        if name == "attribution":
+            return re.sub(r'"(term \d+)"', rf'"\1 of {time}"', value)
+        if name == "history":
+            entries = json.loads(value)
+            return json.dumps([entry | {"at": moved(entry["at"]) if entry["at"] else ""} for entry in entries])
+        if UNIQUE.fullmatch(name):
+            return value and f"{time}x{value[2:]}"  # no digest, no key and no number has an x there
+        return moved(value) if value and MOMENT.fullmatch(name) else value
+
+    def moved(moment: str) -> str:
+        kept = datetime.fromisoformat(moment)
+        return (kept + by).isoformat(sep=moment[10])
+
+    return {name: changed(name, value) for name, value in row.items()}
 
 
 def sqlite(folder: Path) -> str:

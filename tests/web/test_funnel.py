@@ -36,7 +36,7 @@ from tests.simulated import AFTER, DAYS, PARTNERS, START, Way
 from tests.support import ROOT, Server
 
 FUNNEL = "/admin/onboarding/funnel/"
-MANY = 10_000
+MANY = 10_002  # a multiple of simulated.TIMES_STORED
 LAST = START + timedelta(days=DAYS + 1)
 RANGE = {"first": str(START.date()), "last": str(LAST.date())}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from axes.models import AccessAttempt
 from django.apps import apps
@@ -15,6 +15,7 @@ from django.db.models import Count, F, Model, Q, TextField, Value
 from django.db.models.functions import Cast
 from django.utils import timezone
 
+from onboarding import rollup
 from onboarding.domain import flow as flow_rules
 from onboarding.domain.flow import Outcome, Progress
 from onboarding.models import Flow, Once, SealedField, Submission, SubmissionKind
@@ -30,6 +31,8 @@ log = logging.getLogger("onboarding.housekeeping")
 _ONCE = Q(kind__in=[SubmissionKind.REGISTER, SubmissionKind.LEVEL])  # what may be done once only
 _PUT_OFF = ("", *TURNED_AWAY)  # "": refused by our own bounds, which leave no code behind
 PENDING = _ONCE & Q(state__in=flow_rules.PENDING)
+FORGOTTEN_AT_ONCE = 500  # flows whose rows are deleted in one short transaction
+FORGOTTEN_IN_A_ROUND = 100  # such transactions: personal data that becomes due must not wait for years of old rows
 
 
 def settle_flow(flow: Flow, *, clock: Clock = timezone.now) -> None:
@@ -148,6 +151,41 @@ def purge(*, now: datetime) -> int:
             _wipe(row, now)
         done += 1
     return done
+
+
+def forget_flows(*, now: datetime) -> int:
+    """Deletes what is left of flows that began KEEP_FLOWS_DAYS ago; gives their number. Their counts stay.
+
+    Only of those that are purged, have no open outcome and were counted since: without `rollup` nothing is deleted.
+    """
+    if not settings.KEEP_FLOWS_DAYS:
+        return 0
+    done = 0
+    for _ in range(FORGOTTEN_IN_A_ROUND):
+        deleted = _forget_some(begun=now - timedelta(days=settings.KEEP_FLOWS_DAYS), now=now)
+        done += deleted
+        if not deleted:
+            break
+    return done
+
+
+def _forget_some(*, begun: datetime, now: datetime) -> int:
+    """Some flows of one day. Whoever comes at the same time waits, and then finds others."""
+    with transaction.atomic():
+        counted_at = rollup.hold()
+        if counted_at is None:
+            return 0
+        counted = counted_at - rollup.OVERLAP
+        due = Flow.objects.filter(created_at__lte=begun, purged_at__lte=counted, expires_at__lte=counted)
+        due = due.exclude(pk__in=Submission.objects.filter(PENDING).values("flow")).order_by("created_at")
+        found = list(due.values_list("pk", "created_at")[:FORGOTTEN_AT_ONCE])
+        if not found:
+            return 0
+        day = found[0][1].astimezone(UTC).date()
+        flows = [pk for pk, created_at in found if created_at.astimezone(UTC).date() == day]
+        rollup.set_aside(day, flows, now=now)
+        Flow.objects.filter(pk__in=flows).delete()
+        return len(flows)
 
 
 def forget_sign_ins(*, now: datetime) -> int:

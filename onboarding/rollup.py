@@ -4,6 +4,9 @@ A day is counted whole and in one short transaction, so counting it twice, or by
 the counts that differ are written. All of a day's counts come from one statement, hence from one moment of the
 database: therefore every grouping of a day has the same sum. (A GROUP BY for each of a dozen properties would see a
 dozen moments.) Its rows are streamed in the order of the flows and never held together.
+
+Flows that are to be deleted are counted once more, for good (`set_aside`): a day's counts are those of its flows and
+of those that it had.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from datetime import time as time_of_day
@@ -41,6 +44,18 @@ _Kept = dict[tuple[str, str], frozenset[str]]  # (partner, parameter) → values
 
 
 @dataclass(frozen=True, slots=True)
+class _Row:
+    """What stands there already: all flows of the day, and how many of them are deleted."""
+
+    pk: int
+    flows: dict[str, int]
+    gone: dict[str, int]
+
+
+_Rows = dict[_Key, _Row]
+
+
+@dataclass(frozen=True, slots=True)
 class Round:
     """What one run did: how many days it counted, and how many it left for want of time."""
 
@@ -64,8 +79,29 @@ def run(*, now: datetime, seconds: float | None = None) -> Round:
 def count_day(day: date, *, now: datetime) -> None:
     """Replaces this day's counts. Holds the one row meanwhile: who waits for it then reads what is newer."""
     with transaction.atomic():
-        FunnelRound.objects.select_for_update().get(pk=1)
-        _replace(day, _count(day, now))
+        hold()
+        rows = _rows(day)
+        _replace(day, rows, _count(_begun_on(day, "flow__"), _kept(day, rows), now))
+
+
+def hold() -> datetime | None:
+    """Nobody else counts until the end of this transaction; gives until when everything is counted."""
+    row = FunnelRound.objects.select_for_update().filter(pk=1).first()
+    return row.counted_at if row else None
+
+
+def set_aside(day: date, flows: Iterable[int], *, now: datetime) -> None:
+    """Keeps what these flows of the day count for, before they are deleted in this transaction, which holds.
+
+    They must have been counted as they are: then they count for the same once more, and the day's sums stay.
+    """
+    which, rows = Q(flow__in=flows), _rows(day)
+    counts = _count(which, _values(rows), now)
+    if not counts.keys() <= rows.keys():  # by a release that counted less
+        _replace(day, rows, _count(_begun_on(day, "flow__"), _kept(day, rows), now))
+        rows = _rows(day)
+        counts = _count(which, _values(rows), now)
+    _write(day, {key: (rows[key].flows, _sum(rows[key].gone, found)) for key, found in counts.items()}, "gone")
 
 
 def _changed_days(counted_at: datetime | None, now: datetime) -> set[date]:
@@ -90,12 +126,11 @@ def _begun_on(day: date, prefix: str = "") -> Q:
     return Q(**{f"{prefix}created_at__gte": start, f"{prefix}created_at__lt": start + timedelta(days=1)})
 
 
-def _count(day: date, now: datetime) -> _Counts:
-    """Every count of the day."""
-    kept = _kept(day)
+def _count(which: Q, kept: _Kept, now: datetime) -> _Counts:
+    """Every count of these milestones' flows."""
     ways: Counter[tuple[_Key, tuple[str, ...]]] = Counter()  # flows that went the same way are added up first
     found: defaultdict[_Key, Counter[str]] = defaultdict(Counter)
-    for flow, events in _flows(day):
+    for flow, events in _flows(which):
         reached = [event for event in events if event[0] != MilestoneKind.REFUSED]
         stages = tuple(stage_of(kind, detail) for kind, detail, _at in reached)
         for partner in {EVERYBODY, flow["partner"]}:
@@ -112,11 +147,11 @@ def _count(day: date, now: datetime) -> _Counts:
     return {key: dict(flows) for key, flows in found.items()}
 
 
-def _flows(day: date) -> Iterator[tuple[dict[str, Any], list[tuple[str, str, datetime]]]]:
-    """Each flow begun on the day, with its milestones in the order of time."""
+def _flows(which: Q) -> Iterator[tuple[dict[str, Any], list[tuple[str, str, datetime]]]]:
+    """Each flow, with its milestones in the order of time."""
     columns = (*COLUMNS, "expires_at")
     rows = (
-        Milestone.objects.filter(_begun_on(day, "flow__"))
+        Milestone.objects.filter(which)
         .order_by("flow_id", "at", "id")
         .annotate(touches=Cast("flow__attribution", TextField()))
         .values_list("flow_id", *(f"flow__{name}" for name in columns), "touches", "kind", "detail", "at")
@@ -151,14 +186,33 @@ def _refusals(events: Iterable[tuple[str, str, datetime]], *, over: bool) -> Ite
         yield LOST, refused[-1][1]
 
 
-def _kept(day: date) -> _Kept:
-    """The most frequent values of each parameter, for everybody together and for each partner."""
-    kept: _Kept = {}
+def _kept(day: date, rows: _Rows) -> _Kept:
+    """The most frequent values of each parameter, for everybody together and for each partner.
+
+    Once flows of the day are deleted, those that it has stay: how many flows had another one is not known any more.
+    """
+    firm = _values(rows) if any(row.gone for row in rows.values()) else {}
+    kept = dict(firm)
     for key in UTM_KEYS:
-        kept[EVERYBODY, key] = frozenset(value for (value,) in islice(_most_frequent(day, key), KEPT))
+        kept[EVERYBODY, key] = _filled(firm.get((EVERYBODY, key), frozenset()), _most_frequent(day, key))
         for partner, group in groupby(_most_frequent(day, key, "partner"), key=itemgetter(0)):
-            kept[partner, key] = frozenset(value for _partner, value in islice(group, KEPT))
+            kept[partner, key] = _filled(firm.get((partner, key), frozenset()), (row[1:] for row in group))
     return kept
+
+
+def _filled(firm: frozenset[str], found: Iterable[tuple[str, ...]]) -> frozenset[str]:
+    """Those, and as many of what was found as there is room for."""
+    new = (value for (value,) in found if value not in firm)
+    return firm.union(islice(new, max(0, KEPT - len(firm))))
+
+
+def _values(rows: _Rows) -> _Kept:
+    """What the day's rows have a count of its own for."""
+    found: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
+    for partner, dimension, value in rows:
+        if dimension in UTM_KEYS and value not in ("", OTHER):
+            found[partner, dimension].add(value)
+    return {key: frozenset(values) for key, values in found.items()}
 
 
 def _most_frequent(day: date, key: str, *by: str) -> Iterator[tuple[str, ...]]:
@@ -183,22 +237,34 @@ def _last(key: str) -> Coalesce:
 # -- Writing -----------------------------------------------------------------------------------------------------------
 
 
-def _replace(day: date, counts: _Counts) -> None:
+def _rows(day: date) -> _Rows:
+    rows = Funnel.objects.filter(day=day).values_list("partner", "dimension", "value", "pk", "flows", "gone")
+    return {row[:3]: _Row(row[3], row[4], row[5] or {}) for row in rows}
+
+
+def _sum(one: dict[str, int], other: dict[str, int]) -> dict[str, int]:
+    return {stage: one.get(stage, 0) + other.get(stage, 0) for stage in {**one, **other}}
+
+
+def _replace(day: date, rows: _Rows, counts: _Counts) -> None:
     """Makes the day's rows these, and touches none that is right already: most of a busy day's stay as they are."""
-    rows = Funnel.objects.filter(day=day).values_list("partner", "dimension", "value", "pk", "flows")
-    before: dict[_Key, tuple[int, dict[str, int]]] = {row[:3]: row[3:] for row in rows}
-    gone = [pk for key, (pk, _flows) in before.items() if key not in counts]
+    counts = counts | {key: _sum(row.gone, counts.get(key, {})) for key, row in rows.items() if row.gone}
+    gone = [row.pk for key, row in rows.items() if key not in counts]
     for start in range(0, len(gone), _BATCH):
         Funnel.objects.filter(pk__in=gone[start : start + _BATCH]).delete()
-    changed = [
-        Funnel(day=day, partner=partner, dimension=dimension, value=value, flows=flows)
-        for (partner, dimension, value), flows in counts.items()
-        if before.get((partner, dimension, value), (0, None))[1] != flows
-    ]
+    changed = {key: (flows, None) for key, flows in counts.items() if key not in rows or rows[key].flows != flows}
+    _write(day, changed, "flows")
+
+
+def _write(day: date, rows: Mapping[_Key, tuple[dict[str, int], dict[str, int] | None]], column: str) -> None:
+    """Adds these rows, or changes the one column of those that are there."""
     Funnel.objects.bulk_create(
-        changed,
+        [
+            Funnel(day=day, partner=partner, dimension=dimension, value=value, flows=flows, gone=gone)
+            for (partner, dimension, value), (flows, gone) in rows.items()
+        ],
         batch_size=_BATCH,
         update_conflicts=True,
         unique_fields=["partner", "dimension", "day", "value"],
-        update_fields=["flows"],
+        update_fields=[column],
     )

@@ -158,6 +158,10 @@ WEBHOOK_PRIVATE_HOSTS = tuple(host.lower() for host in _list("WEBHOOK_PRIVATE_HO
 FLOW_IDLE_MINUTES = _number("FLOW_IDLE_MINUTES", 60, 1, 7 * 24 * 60)
 FLOW_MAX_HOURS = _number("FLOW_MAX_HOURS", 24, 0.1, 30 * 24)
 RETENTION_HOURS = _number("RETENTION_HOURS", 24, 0, 365 * 24)  # personal data after the end of a flow
+# What is left of a flow, counted from its start; 0: for ever. The funnel keeps its counts and shows a year at once.
+KEEP_FLOWS_DAYS = _number("KEEP_FLOWS_DAYS", 400, 0, 100 * 365)
+# Webhooks' events that are over, to be looked at and sent again: long enough for a monthly account; 0: for ever.
+KEEP_EVENTS_DAYS = _number("KEEP_EVENTS_DAYS", 30, 0, 100 * 365)
 
 # -- How often ---------------------------------------------------------------------------------------------------------
 # Over any stretch of time, in all flows and processes together. The recipient's is the upstream's own limit.

@@ -45,7 +45,6 @@ LEASE = timedelta(minutes=2)  # far longer than a try lasts, a slow name server 
 # After the first try, the second …: eleven tries in about three days, a weekend with its Friday evening.
 PAUSES = tuple(timedelta(minutes=m) for m in (0.5, 2, 10, 60, 360, 720, 720, 720, 720, 720))
 JITTER = 0.2  # of a pause, either way: what failed together does not come again together
-KEPT = timedelta(days=30)  # what is over stays to be looked at and sent again: long enough for a monthly account
 IN_FLIGHT = 32  # threads; they wait more than they work
 PER_PARTNER = 2  # of them, so that a receiver that hangs keeps the others' events from nothing
 
@@ -60,7 +59,9 @@ def run(*, clock: Clock = timezone.now) -> Counter[str]:
 
 def forget(*, now: datetime) -> int:
     """Deletes what was taken or given up and is old enough; gives the number of events."""
-    over = Delivery.objects.filter(next_at=None, made_at__lt=now - KEPT)
+    if not settings.KEEP_EVENTS_DAYS:
+        return 0
+    over = Delivery.objects.filter(next_at=None, made_at__lt=now - timedelta(days=settings.KEEP_EVENTS_DAYS))
     return over.delete()[0]
 
 

@@ -19,6 +19,7 @@ class Funnel(models.Model):
     day = models.DateField()
     value = models.CharField(max_length=255, blank=True)
     flows = models.JSONField()  # stage → number
+    gone = models.JSONField(null=True)  # ... of those among them whose rows are deleted; null: none is
 
     class Meta:
         verbose_name = "funnel"

@@ -6,6 +6,7 @@ import re
 from datetime import timedelta
 
 from django.apps import apps
+from django.conf import settings
 
 from onboarding import webhooks
 from onboarding.domain.attribution import UTM_KEYS
@@ -50,7 +51,7 @@ def test_the_tries_of_webhooks_are_as_documented() -> None:
     assert len(webhooks.PAUSES) + 1 == 11
     assert timedelta(days=2.5) < sum(webhooks.PAUSES, timedelta()) < timedelta(days=3.5)
     assert f"{webhooks.OLD_KEY_HOURS} hours" in PAGE
-    assert f"for {webhooks.KEPT.days} days" in PAGE
+    assert f"for {settings.KEEP_EVENTS_DAYS:g} days" in PAGE
 
 
 def test_every_column_is_told_with_how_long_it_is_kept() -> None:

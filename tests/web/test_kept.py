@@ -103,8 +103,9 @@ def test_events_and_sessions_of_the_console_go_when_they_are_over(database: None
     Session.objects.create(session_key="s", session_data="", expire_date=BEGUN)
     failed = AccessAttempt.objects.create(ip_address="203.0.113.7", failures_since_start=1)
     AccessAttempt.objects.filter(pk=failed.pk).update(attempt_time=BEGUN - timedelta(minutes=14))
-    assert (webhooks.forget(now=BEGUN + webhooks.KEPT), housekeeping.forget_sign_ins(now=BEGUN)) == (0, 0)
-    after = BEGUN + webhooks.KEPT + timedelta(seconds=1)
+    kept = timedelta(days=settings.KEEP_EVENTS_DAYS)
+    assert (webhooks.forget(now=BEGUN + kept), housekeeping.forget_sign_ins(now=BEGUN)) == (0, 0)
+    after = BEGUN + kept + timedelta(seconds=1)
     assert (webhooks.forget(now=after), housekeeping.forget_sign_ins(now=after)) == (1, 2)
     assert Delivery.objects.get().event == "waits"
 

@@ -1,5 +1,5 @@
-"""`manage.py purge`: deletes personal data past retention, what customers asked to delete, old webhook events, and
-sessions of the console that are over.
+"""`manage.py purge`: deletes personal data past retention, what customers asked to delete, what is left of old flows,
+old webhook events, and sessions of the console that are over.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from onboarding import housekeeping, limits, pumping, webhooks
 
 
 class Command(BaseCommand):
-    help = "Deletes personal data of flows past retention."
+    help = "Deletes personal data of flows past retention, and old flows."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--loop", action="store_true", help="go on every 10 minutes until stopped")
@@ -27,6 +27,8 @@ class Command(BaseCommand):
             while True:
                 now = timezone.now()
                 self.stdout.write(f"{housekeeping.purge(now=now)} flows purged")
+                if forgotten := housekeeping.forget_flows(now=now):
+                    self.stdout.write(f"{forgotten} old flows deleted")
                 webhooks.forget(now=now)
                 limits.forget(now=now)
                 pumping.forget(now=now)

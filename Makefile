@@ -5,7 +5,7 @@ PY := $(VENV)/bin/python
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast test-next image-test proxy-test faults fuzz scan check format bench bench-million messages lock sbom screenshots clean
+.PHONY: help run test test-fast test-next image-test proxy-test faults fuzz scan check format bench bench-million soak messages lock sbom screenshots clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 15
@@ -81,6 +81,10 @@ bench: $(VENV)/dev.stamp $(VENV)/messages.stamp .venv-bench/stamp ## benchmarks,
 
 bench-million: $(VENV)/dev.stamp ## the console over a million flows in PostgreSQL (six minutes)
 	$(PY) -m tests.load.million
+
+FLOWS ?= 100000
+soak: $(VENV)/dev.stamp $(VENV)/messages.stamp ## FLOWS=100000 customers over real HTTP, time compressed: bounded database and memory, exact counts (an hour or two)
+	$(PY) -m tests.load.soak $(FLOWS)
 
 messages: $(VENV)/dev.stamp ## collect texts into the catalogues and compile them
 	$(PY) -m tests.messages --update

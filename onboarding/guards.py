@@ -180,6 +180,9 @@ def with_flow(view: View, *, expired_too: bool = False) -> View:
 
     @wraps(view)
     def found(request: HttpRequest, handle: str, **kwargs: Any) -> HttpResponse:
+        if request.method == "POST" and _length(request) <= SMALL_BODY:
+            release_connection()
+            _ = request.POST  # a slow sender is waited for here, where nothing is held
         flow = services.find_flow(handle)
         if flow is None:
             return left_flow(request, handle)
@@ -202,10 +205,12 @@ def posted(view: View) -> View:
     def only_post(request: HttpRequest, flow: Flow, handle: str, **kwargs: Any) -> HttpResponse:
         if request.method != "POST":
             return see_other(handle)
-        if _length(request) > SMALL_BODY and services.position(flow).step is not Step.LEVEL:
+        if _length(request) <= SMALL_BODY:  # read before the flow was
+            return view(request, flow=flow, handle=handle, **kwargs)
+        if services.position(flow).step is not Step.LEVEL:
             raise services.StepOver  # not worth reading
         release_connection()
-        _ = request.POST  # a slow sender is waited for here, where nothing is held
+        _ = request.POST
         again = services.find_flow(handle)  # in the meantime the address may have been closed
         if again is None:
             return left_flow(request, handle)

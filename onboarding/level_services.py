@@ -237,7 +237,7 @@ def _intend_level(
     flow: Flow, level: Level, path: str, answers: list[tuple[str, str]], visitor: Visitor, now: datetime
 ) -> Submission:
     with locked(flow) as row:
-        before = find_to_plan(row, SubmissionKind.LEVEL, level.code)
+        before = find_to_plan(row, level.code).get(SubmissionKind.LEVEL)
         if before is not None and before.progress not in (Progress.REJECTED, Progress.PLANNED):
             return before
         payload = writes.level_payload(row, level, path, answers, visitor)

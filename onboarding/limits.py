@@ -91,9 +91,11 @@ def spend(*, identity: Identity, address: str, now: datetime) -> None:
         if kind == "address" and _is_ours(address):
             log.warning("the limit of an address is used up by a private one: is TRUSTED_PROXY_COUNT right?")
         raise Spent(math.ceil(max(waits.values())))
-    for subject, allowed in subjects.items():
-        recent = [*rules.still_counting(moments[subject], allowed, now.timestamp()), _moment(now)]
-        Quota.objects.filter(subject=subject).update(recent=recent)
+    counted = [
+        Quota(subject=subject, recent=[*rules.still_counting(moments[subject], allowed, now.timestamp()), _moment(now)])
+        for subject, allowed in subjects.items()
+    ]
+    Quota.objects.bulk_update(counted, ["recent"])  # one statement; the rows are held already
 
 
 def _hold(subjects: _Allowances, now: datetime) -> dict[str, list[float]]:

@@ -18,9 +18,9 @@ from onboarding.services import (
     Rejected,
     StepOver,
     ensure_token,
-    find_flow,
     find_left_flow,
     home_of,
+    is_address_of,
     limit_reached,
     require_unregistered,
 )
@@ -50,10 +50,11 @@ def register(*, flow: Flow, code: str, visitor: Visitor, clock: Clock = timezone
             raise Rejected(submission.code, submission.field)
         return home_of(row, writes.handle_for(row, code))
     if submission.progress is Progress.ACCEPTED:
-        ensure_token(flow)
-    handle = writes.handle_for(flow, code)
-    found = find_flow(handle)
-    if found is None or found.pk != flow.pk:
+        row = ensure_token(flow)
+    else:
+        row = Flow.objects.get(pk=flow.pk)
+    handle = writes.handle_for(row, code)
+    if row.purged_at is not None or not is_address_of(row, handle):
         raise StepOver
     return handle
 
@@ -61,7 +62,7 @@ def register(*, flow: Flow, code: str, visitor: Visitor, clock: Clock = timezone
 def _intend_registration(flow: Flow, code: str, visitor: Visitor, now: datetime) -> tuple[Submission, bool]:
     """The submission to wait for or to send, and whether it is about this very code."""
     with locked(flow) as row:
-        before = find_to_plan(row, SubmissionKind.REGISTER)
+        before = find_to_plan(row).get(SubmissionKind.REGISTER)
         payload = writes.registration_payload(row, code, visitor)
         same = before is not None and writes.same_request(before.payload, payload)
         if before is not None and (before.progress.is_open or before.progress is Progress.ACCEPTED):

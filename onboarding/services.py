@@ -114,6 +114,11 @@ def find_left_flow(handle: str) -> Flow | None:
     return Flow.objects.filter(previous_handle_digest=digest, purged_at=None).first() if digest else None
 
 
+def is_address_of(flow: Flow, handle: str) -> bool:
+    """Whether `find_flow` gives this flow for the handle, as the row was read."""
+    return handle_digest(handle) in (flow.handle_digest, flow.next_handle_digest, flow.second_digest)
+
+
 def home_of(flow: Flow, handle: str) -> str:
     """The address that belongs into the customer's browser, for one who came by `handle`.
 
@@ -138,8 +143,10 @@ def is_expired(flow: Flow, now: datetime) -> bool:
 
 
 def state_of(flow: Flow) -> FlowState:
-    """All that decides the flow's current step (one query)."""
-    submissions = list(flow.submissions.defer("payload", "history"))
+    """All that decides the flow's current step (one query, the first time for this row as it was read)."""
+    if flow.seen is None:
+        flow.seen = list(flow.submissions.defer("payload", "history"))
+    submissions = flow.seen
     return FlowState(
         outcome=Outcome(flow.outcome),
         notice=Notice(flow.notice),
@@ -228,6 +235,7 @@ def start_flow(
         if found is None:  # the reference was taken: one in 26 to the power of nine
             raise
         return found, handle
+    flow.seen = ()  # it is new
     FLOWS_STARTED.inc()
     follow(flow.reference)
     log.info("flow started, reference %s, partner %s, channel %s", flow.reference, flow.partner, flow.channel)
@@ -292,7 +300,10 @@ def keep_alive(*, flow: Flow, now: datetime) -> None:
 
 def require_unregistered(row: Flow) -> None:
     """Raises StepOver once a registration is done, or may have been."""
-    submission = find(row, SubmissionKind.REGISTER)
+    _require_open(row, find(row, SubmissionKind.REGISTER))
+
+
+def _require_open(row: Flow, submission: Submission | None) -> None:
     if row.outcome or (
         submission is not None and (submission.progress.is_open or submission.progress is Progress.ACCEPTED)
     ):
@@ -318,7 +329,7 @@ def wait_for_next_code(flow: Flow, now: datetime) -> int:
     return max(0, int(left) + (left > int(left)))
 
 
-def send_code(*, flow: Flow, visitor: Visitor, resend: bool, clock: Clock = timezone.now) -> Flow:
+def send_code(*, flow: Flow, visitor: Visitor, resend: bool, clock: Clock = timezone.now) -> None:
     """Has the upstream send a verification code, unless one was sent; `resend` asks for another one.
 
     Raises TooSoon, LimitReached, limits.Spent, Rejected, or UpstreamUnavailable when no answer says that a code is on
@@ -331,20 +342,19 @@ def send_code(*, flow: Flow, visitor: Visitor, resend: bool, clock: Clock = time
         log.error("a code for reference %s cannot be counted: %s", flow.reference, type(exc).__name__)
         raise UpstreamUnavailable("NOT_COUNTED", retry_after=10) from exc
     if submission is None:
-        return row
+        return
     submission = perform(submission, WRITES[SubmissionKind.CODE], clock=clock)
-    flow = Flow.objects.get(pk=flow.pk)
     if submission.progress is Progress.REJECTED:
         raise Rejected(submission.code, submission.field)
     if submission.progress is not Progress.ACCEPTED:
         raise UpstreamUnavailable(submission.code or "NO_ANSWER", trace=submission.trace, retry_after=5)
-    CODES_SENT.labels(flow.channel).inc()
-    return flow
+    CODES_SENT.labels(row.channel).inc()
 
 
 def _plan_code(row: Flow, visitor: Visitor, *, resend: bool, now: datetime) -> Submission | None:
-    require_unregistered(row)
-    before = find_to_plan(row, SubmissionKind.CODE)
+    held = find_to_plan(row)
+    _require_open(row, held.get(SubmissionKind.REGISTER))
+    before = held.get(SubmissionKind.CODE)
     payload = writes.code_payload(row, visitor)
     same = before is not None and writes.same_request(before.payload, payload)
     if before is not None and same and (before.progress.is_pending or before.progress is Progress.PLANNED):
@@ -380,16 +390,20 @@ def limit_reached(row: Flow, visitor: Visitor, now: datetime, kind: type[LimitRe
 # -- The session at the upstream ---------------------------------------------------------------------------------------
 
 
-def ensure_token(flow: Flow) -> None:
-    """Logs in with the password just set when we hold no token; without a password the customer signs in himself."""
+def ensure_token(flow: Flow) -> Flow:
+    """Logs in with the password just set when we hold no token; without a password the customer signs in himself.
+
+    Gives the flow as it is then.
+    """
     row = Flow.objects.get(pk=flow.pk)
     if row.personal.get("token"):
-        return
+        return row
     found = _log_in(row)
     if found:
         with locked(flow) as row:
             row.personal = {**row.personal, "token": row.personal.get("token") or found}
             row.save()
+    return row
 
 
 def _log_in(row: Flow) -> str:

@@ -64,9 +64,13 @@ def find(flow: Flow, kind: str, level: str = "") -> Submission | None:
     return Submission.objects.filter(flow=flow, kind=kind, level=level).first()
 
 
-def find_to_plan(flow: Flow, kind: str, level: str = "") -> Submission | None:
-    """The same, held until the caller's transaction ends: nobody can claim it while it is planned anew."""
-    return Submission.objects.select_for_update().filter(flow=flow, kind=kind, level=level).first()
+def find_to_plan(flow: Flow, level: str = "") -> dict[str, Submission]:
+    """By kind, those of this level or of none, held until the caller's transaction ends.
+
+    Nobody can claim one while it is planned anew.
+    """
+    held = Submission.objects.select_for_update().filter(flow=flow, level=level).order_by("pk")
+    return {submission.kind: submission for submission in held}
 
 
 def plan(
@@ -78,7 +82,8 @@ def plan(
     is on its way. If the process dies first, the row is asked about like any other whose answer never came.
     `before` is the submission of the same intent, with a definite answer or never sent; its row is used again.
     """
-    submission = before or Submission(flow=flow, kind=kind, level=level)
+    submission = before or Submission(kind=kind, level=level)
+    submission.flow = flow
     if submission.progress in (Progress.ACCEPTED, Progress.REJECTED):
         submission.history = [*submission.history, _history(submission)][-20:]
     submission.key, submission.payload, submission.planned_at, submission.sent_at = new_key(), payload, now, now
@@ -128,14 +133,24 @@ def perform(submission: Submission, write: Write, *, clock: Clock) -> Submission
         if submission.progress is Progress.PLANNED:  # else an earlier question is open: nobody may be told to try again
             raise
     else:
+        _record_acceptance(submission, write, result, clock)
+    return submission
+
+
+class _Overtaken(Exception):
+    """The right to record is not ours any more."""
+
+
+def _record_acceptance(submission: Submission, write: Write, result: Any, clock: Clock) -> None:
+    """All of it, or nothing where the right to record was lost: the fenced UPDATE comes last and undoes the rest."""
+    try:
         with locked(submission.flow) as flow:
-            if not _is_current(submission):
-                submission.refresh_from_db()
-                return submission
             write.accept(flow, submission, result, clock())
             flow.save()
-            _record(submission, Progress.ACCEPTED, None, clock())
-    return submission
+            if not _record(submission, Progress.ACCEPTED, None, clock()):
+                raise _Overtaken
+    except _Overtaken:
+        submission.refresh_from_db()
 
 
 def _record_rejection(
@@ -198,7 +213,7 @@ def _ours(submission: Submission) -> QuerySet[Submission]:
 
 def _record(
     submission: Submission, state: Progress, error: UpstreamError | None, now: datetime, *, key: str = ""
-) -> None:
+) -> bool:
     """Writes the outcome down, unless the right to do so was lost in the meantime; the row then tells what is true."""
     ours = _ours(submission)
     submission.key = key or submission.key
@@ -211,7 +226,7 @@ def _record(
     names += [] if submission.payload else ["payload"]  # emptied once it has done its work, never written again
     if not ours.update(**{name: getattr(submission, name) for name in names}):
         submission.refresh_from_db()
-        return
+        return False
     SUBMISSIONS.labels(submission.kind, state).inc()
     log.log(
         logging.ERROR if isinstance(error, Misconfigured | ContractBroken) else logging.INFO,
@@ -219,6 +234,7 @@ def _record(
         submission.kind, submission.level, state, submission.code, submission.flow.reference, submission.trace,
         extra={"trace": submission.trace},
     )  # fmt: skip
+    return True
 
 
 def give_up(submission: Submission, now: datetime) -> bool:

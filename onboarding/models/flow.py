@@ -6,7 +6,9 @@ Personal data, the upstream token and request bodies are sealed (`SealedField`).
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.conf import settings
 from django.db import connection, models
@@ -91,8 +93,15 @@ class Flow(models.Model):
             models.Index(Upper("campaign"), "created_at", name="flow_by_campaign"),  # as `iexact` compares
         ]
 
+    # In memory only: its submissions as they were read last, without what they carry.
+    seen: Sequence[Submission] | None = None
+
     def __str__(self) -> str:
         return self.reference
+
+    def refresh_from_db(self, *args: Any, **kwargs: Any) -> None:
+        super().refresh_from_db(*args, **kwargs)
+        self.seen = None
 
     def touch(self, now: datetime) -> None:
         """A POST keeps the flow alive; does not save."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from django.db import models
+from django.db import IntegrityError, models, transaction
 
 
 class Once(models.Model):
@@ -23,5 +23,9 @@ class Once(models.Model):
     @classmethod
     def use(cls, digest: str, until: datetime) -> bool:
         """Whether this is the first use; of any number of parallel ones exactly one is."""
-        _row, first = cls.objects.get_or_create(digest=digest, defaults={"until": until})
-        return first
+        try:
+            with transaction.atomic():  # inside the caller's: a savepoint, or PostgreSQL would refuse what comes after
+                cls.objects.create(digest=digest, until=until)
+        except IntegrityError:
+            return False
+        return True

@@ -206,7 +206,7 @@ def _others() -> Found:
 
 def _database(database: dict[str, Any]) -> Found:
     name = str(database.get("NAME") or "")
-    if not name or (database["ENGINE"].endswith("sqlite3") and (":memory:" in name or "mode=memory" in name)):
+    if not name or ("sqlite" in database["ENGINE"] and (":memory:" in name or "mode=memory" in name)):
         yield 51, "DATABASE_URL must name a file or a database that lasts: every thread would have one of its own."
 
 

@@ -242,6 +242,7 @@ _DATABASE_URL = env.str("DATABASE_URL", "") or f"sqlite:///{BASE_DIR / 'var' / '
 DATABASES = {"default": _database(_DATABASE_URL)}
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     # Write-ahead log and IMMEDIATE transactions: with Django's defaults processes lose writes to "database is locked".
+    DATABASES["default"]["ENGINE"] = "onboarding.sqlite"  # Django's, with connections that are shared and a gate
     DATABASES["default"]["OPTIONS"] = {
         "timeout": 20,
         "transaction_mode": "IMMEDIATE",

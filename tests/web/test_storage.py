@@ -186,3 +186,25 @@ def test_a_process_that_slept_through_its_lease_changes_nothing(
     assert len([r for r in sandbox.registrations() if r["body"]["loginName"] == email]) == 1
     # A replay of the very POST still finds its way: the acceptance was recorded once.
     assert customer.post(path, {"code": code}).step == "level"
+
+
+def test_two_processes_of_sixty_four_threads_write_to_one_sqlite_file(sandbox: Sandbox, tmp_path: Path) -> None:
+    database = f"sqlite:///{tmp_path / 'crowded.sqlite3'}"
+    one, two = (Server(database=database, upstream=sandbox.url + "/api", threads=64) for _ in range(2))
+    one.migrate()
+    with one, two:
+        customer = Customer(one, sandbox)
+        customer.identify()
+        path = customer.flow_url.removeprefix(one.url) + "language/"
+
+        def change(number: int) -> set[int]:
+            server, languages = (one, two)[number % 2], ("es", "en") * 3
+            with requests.Session() as session:
+                answers = [session.post(server.url + path, data={"lang": lang}, allow_redirects=False, timeout=60)
+                           for lang in languages]  # fmt: skip
+            return {answer.status_code for answer in answers}
+
+        with ThreadPoolExecutor(128) as pool:
+            found = set[int]().union(*pool.map(change, range(128)))
+        assert found == {303}, "who does not get a turn within twenty seconds is told that we are busy"
+        assert not [server for server in (one, two) if "locked" in server.log.read_text()]

@@ -1,0 +1,1 @@
+"""Django's SQLite, as many threads need it."""

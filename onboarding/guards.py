@@ -183,7 +183,7 @@ def with_flow(view: View, *, expired_too: bool = False) -> View:
         if request.method == "POST" and _length(request) <= SMALL_BODY:
             release_connection()
             _ = request.POST  # a slow sender is waited for here, where nothing is held
-        flow = services.find_flow(handle)
+        flow = services.find_flow(handle, with_submissions=request.method == "POST")
         if flow is None:
             return left_flow(request, handle)
         partner = partners.partner_of(flow.partner)
@@ -211,7 +211,7 @@ def posted(view: View) -> View:
             raise services.StepOver  # not worth reading
         release_connection()
         _ = request.POST
-        again = services.find_flow(handle)  # in the meantime the address may have been closed
+        again = services.find_flow(handle, with_submissions=True)  # in the meantime the address may have been closed
         if again is None:
             return left_flow(request, handle)
         pages.set_page(request, flow=again)

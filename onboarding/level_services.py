@@ -21,7 +21,7 @@ from onboarding.gateway import upstream, upstream_language
 from onboarding.models import Flow, Submission, SubmissionKind, release_connection
 from onboarding.review_services import open_earlier
 from onboarding.services import Rejected, ensure_token, renew_token
-from onboarding.submissions import Clock, find, find_to_plan, locked, new_key, perform, plan
+from onboarding.submissions import Clock, changing, find, find_to_plan, locked, new_key, perform, plan
 from onboarding.upstream.client import Call
 from onboarding.upstream.codes import LEVEL_ORDER
 from onboarding.upstream.errors import OutcomeUnknown, Refused, SessionEnded, UpstreamError, UpstreamUnavailable
@@ -33,10 +33,12 @@ DRAFT_TIMEOUT = 3.0  # seconds: a customer waits for the next part, and the draf
 
 
 def choose_path(*, flow: Flow, level: str, path: str, now: datetime) -> None:
-    with locked(flow) as row:
+    def change(row: Flow) -> None:
         row.personal = {**row.personal, "paths": {**(row.personal.get("paths") or {}), level: path}}
         row.touch(now)
-        row.save()
+        row.store()
+
+    changing(flow, change)
 
 
 def answered_parts(flow: Flow, level: str) -> frozenset[str]:
@@ -70,23 +72,29 @@ def keep_draft(
     (people may have been taken away), what another way asks for and files that came meanwhile stay beside it.
     """
     key = _draft_key(level, part)
-    with locked(flow) as row:
+
+    def change(row: Flow) -> Flow:
         drafts, kept = dict(row.personal.get("drafts") or {}), dict(row.personal.get("receipts") or {})
         drafts[key] = {**({} if whole else drafts.get(key) or {}), **draft}
         kept[key] = {**({} if whole else kept.get(key) or {}), **receipts}
         row.personal = {**row.personal, "drafts": drafts, "receipts": kept}
         row.touch(now)
-        row.save()
-    return row
+        row.store()
+        return row
+
+    return changing(flow, change)
 
 
 def answer_part(*, flow: Flow, level: str, part: str, now: datetime) -> Flow:
     """The part is filled in: the next one comes."""
-    with locked(flow) as row:
+
+    def change(row: Flow) -> Flow:
         _mark(row, level, part)
         row.touch(now)
-        row.save()
-    return row
+        row.store()
+        return row
+
+    return changing(flow, change)
 
 
 def _mark(row: Flow, level: str, part: str) -> None:
@@ -157,11 +165,14 @@ def upload_file(
         release_connection()
         url = upstream().upload(content, name, content_type, replace(call, token=token))
     receipt = secrets.token_urlsafe(9)
-    with locked(flow) as row:
+
+    def change(row: Flow) -> Flow:
         _put_file(row, level, _draft_key(level, part), field, receipt, {"url": url, "name": shown_name[:100]}, turn)
         row.touch(now)
-        row.save()
-    return row, receipt
+        row.store()
+        return row
+
+    return changing(flow, change), receipt
 
 
 def _put_file(row: Flow, level: str, place: str, field: str, receipt: str, file: Mapping[str, str], turn: int) -> None:
@@ -236,7 +247,7 @@ def await_level(*, flow: Flow, level: str, clock: Clock = timezone.now) -> None:
 def _intend_level(
     flow: Flow, level: Level, path: str, answers: list[tuple[str, str]], visitor: Visitor, now: datetime
 ) -> Submission:
-    with locked(flow) as row:
+    def intend(row: Flow) -> Submission:
         before = find_to_plan(row, level.code).get(SubmissionKind.LEVEL)
         if before is not None and before.progress not in (Progress.REJECTED, Progress.PLANNED):
             return before
@@ -244,5 +255,7 @@ def _intend_level(
         if before is not None and before.progress is Progress.PLANNED and writes.same_request(before.payload, payload):
             return before
         row.touch(now)
-        row.save()
+        row.store()
         return plan(row, SubmissionKind.LEVEL, payload, now=now, level=level.code, before=before)
+
+    return changing(flow, intend, at_once=flow.has_no(SubmissionKind.LEVEL, level=level.code))

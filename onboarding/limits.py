@@ -77,42 +77,39 @@ def _subjects(identity: Identity, address: str) -> _Allowances:
 
 
 def spend(*, identity: Identity, address: str, now: datetime) -> None:
-    """Counts one send, inside the caller's transaction; raises Spent, and then nothing is counted.
+    """Counts one send, inside the caller's transaction; raises Spent, and the caller lets nothing of it stay.
 
     Whoever counts for the same recipient or address waits here until that transaction ends: of any number of parallel
     requests as many pass as are allowed.
     """
-    subjects = _subjects(identity, address)
-    moments = _hold(subjects, now)
-    waits = {subject: rules.wait(moments[subject], allowed, now.timestamp()) for subject, allowed in subjects.items()}
+    subjects, moment = _subjects(identity, address), _moment(now)
+    counted = _count(subjects, now)
+    waits = {
+        subject: rules.wait(counted[subject][:-1], allowed, now.timestamp()) for subject, allowed in subjects.items()
+    }
     if any(waits.values()):
         kind = "recipient" if waits.get(_of_recipient(identity)) else "address"
         LIMITED.labels(kind).inc()
         if kind == "address" and _is_ours(address):
             log.warning("the limit of an address is used up by a private one: is TRUSTED_PROXY_COUNT right?")
         raise Spent(math.ceil(max(waits.values())))
-    counted = [
-        Quota(subject=subject, recent=[*rules.still_counting(moments[subject], allowed, now.timestamp()), _moment(now)])
+    for subject, allowed in subjects.items():
+        recent = [*rules.still_counting(counted[subject][:-1], allowed, now.timestamp()), moment]
+        if len(recent) <= len(counted[subject]) // 2:  # now and then, or a busy address would be kept for ever
+            Quota.objects.filter(subject=subject).update(recent=recent)
+
+
+def _count(subjects: _Allowances, now: datetime) -> dict[str, list[float]]:
+    """One moment more for each of these subjects; gives all of theirs, the new one last.
+
+    One statement makes the rows that are missing and adds to those that are there, in the order of the subjects; they
+    are held until the transaction ends.
+    """
+    rows = [
+        Quota(subject=subject, recent=[_moment(now)], expires_at=now + timedelta(seconds=rules.longest(allowed)))
         for subject, allowed in subjects.items()
     ]
-    Quota.objects.bulk_update(counted, ["recent"])  # one statement; the rows are held already
-
-
-def _hold(subjects: _Allowances, now: datetime) -> dict[str, list[float]]:
-    """The moments of these subjects; their rows are held until the transaction ends.
-
-    One statement makes the rows that are missing and locks those that are there, in the order of the subjects.
-    """
-    Quota.objects.bulk_create(
-        [
-            Quota(subject=subject, expires_at=now + timedelta(seconds=rules.longest(allowed)))
-            for subject, allowed in subjects.items()
-        ],
-        update_conflicts=True,
-        unique_fields=["subject"],
-        update_fields=["expires_at"],
-    )
-    return dict(Quota.objects.filter(subject__in=subjects).values_list("subject", "recent"))
+    return Quota.add(rows) if rows else {}
 
 
 def give_back(*, identity: Identity, planned_at: datetime) -> None:

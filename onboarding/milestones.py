@@ -20,17 +20,8 @@ _TOLD = {MilestoneKind.REGISTERED: "customerNo", MilestoneKind.SUBMITTED: "level
 
 
 def reached(flow: Flow, kind: MilestoneKind, now: datetime, detail: str = "") -> None:
-    """The flow got this far. Call it inside the transaction that records the reason.
-
-    The first time counts; of a refusal the last time, because the funnel asks whether anything came after it.
-    """
-    milestone = Milestone(flow=flow, kind=kind, detail=detail[:200], at=now)
-    if kind is MilestoneKind.REFUSED:
-        Milestone.objects.bulk_create(
-            [milestone], update_conflicts=True, unique_fields=["flow", "kind", "detail"], update_fields=["at"]
-        )
-    else:
-        Milestone.objects.bulk_create([milestone], ignore_conflicts=True)
+    """The flow got this far: written with the flow itself, when that is written."""
+    flow.tell(Milestone(flow=flow, kind=kind, detail=detail[:200], at=now))
     if kind in _TOLD and partners.partner_of(flow.partner).webhook:
         _tell(flow, kind, now, detail[:200])
 
@@ -56,5 +47,4 @@ def _tell(flow: Flow, kind: MilestoneKind, now: datetime, detail: str) -> None:
         "attribution": dict(attribution.Touches.of(flow.attribution).last.values),
     }
     text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
-    row = Delivery(partner=flow.partner, event=event, kind=kind, body=text, made_at=now, next_at=now)
-    Delivery.objects.bulk_create([row], ignore_conflicts=True)
+    flow.tell(Delivery(partner=flow.partner, event=event, kind=kind, body=text, made_at=now, next_at=now))

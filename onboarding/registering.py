@@ -24,7 +24,7 @@ from onboarding.services import (
     limit_reached,
     require_unregistered,
 )
-from onboarding.submissions import Clock, find_to_plan, locked, perform, plan
+from onboarding.submissions import Clock, changing, find_to_plan, flow_of, locked, perform, plan
 from onboarding.upstream.codes import LATER_CODES
 from onboarding.writes import WRITES
 
@@ -45,14 +45,13 @@ def register(*, flow: Flow, code: str, visitor: Visitor, clock: Clock = timezone
         if mine or submission.progress is not Progress.REJECTED:
             break
     if submission.progress is Progress.REJECTED:
-        row = Flow.objects.get(pk=flow.pk)
+        row = flow_of(submission)
         if not row.outcome and row.notice in (Notice.NONE, Notice.AGENT):  # the verify step says it
-            raise Rejected(submission.code, submission.field)
+            raise Rejected(submission.code, submission.field, row)
         return home_of(row, writes.handle_for(row, code))
-    if submission.progress is Progress.ACCEPTED:
-        row = ensure_token(flow)
-    else:
-        row = Flow.objects.get(pk=flow.pk)
+    row = flow_of(submission)
+    if submission.progress is Progress.ACCEPTED and not row.personal.get("token"):
+        row = ensure_token(row)
     handle = writes.handle_for(row, code)
     if row.purged_at is not None or not is_address_of(row, handle):
         raise StepOver
@@ -61,7 +60,8 @@ def register(*, flow: Flow, code: str, visitor: Visitor, clock: Clock = timezone
 
 def _intend_registration(flow: Flow, code: str, visitor: Visitor, now: datetime) -> tuple[Submission, bool]:
     """The submission to wait for or to send, and whether it is about this very code."""
-    with locked(flow) as row:
+
+    def intend(row: Flow) -> tuple[Submission, bool]:
         before = find_to_plan(row).get(SubmissionKind.REGISTER)
         payload = writes.registration_payload(row, code, visitor)
         same = before is not None and writes.same_request(before.payload, payload)
@@ -79,8 +79,10 @@ def _intend_registration(flow: Flow, code: str, visitor: Visitor, now: datetime)
         row.next_handle_digest = handle_digest(writes.handle_for(row, code))
         row.notice, row.notice_code = Notice.NONE, ""
         row.touch(now)
-        row.save()
+        row.store()
         return plan(row, SubmissionKind.REGISTER, payload, now=now, before=before), True
+
+    return changing(flow, intend, at_once=flow.has_no(SubmissionKind.REGISTER))
 
 
 def drop_agent(*, flow: Flow, now: datetime) -> None:

@@ -7,8 +7,10 @@ Never sees an HTTP request; above this module nobody knows a JSON key or a statu
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
+from functools import partial
 
 from django.conf import settings
 from django.db import DatabaseError, IntegrityError, transaction
@@ -38,7 +40,7 @@ from onboarding.milestones import reached
 from onboarding.models import Flow, MilestoneKind, Once, Submission, SubmissionKind, release_connection
 from onboarding.proof import Proof
 from onboarding.sealing import derive_handle, fingerprint, handle_digest
-from onboarding.submissions import Clock, find, find_to_plan, locked, new_key, perform, plan
+from onboarding.submissions import Clock, changing, find, find_to_plan, locked, new_key, perform, plan
 from onboarding.upstream.client import Call
 from onboarding.upstream.errors import UpstreamError, UpstreamUnavailable
 from onboarding.upstream.wire import LoginRequest
@@ -78,10 +80,11 @@ class AlreadyUsed(Exception):
 class Rejected(Exception):
     """A definite refusal, by the upstream with its code or by ourselves, and the field it concerns."""
 
-    def __init__(self, code: str, field: str) -> None:
+    def __init__(self, code: str, field: str, flow: Flow | None = None) -> None:
         super().__init__(code)
         self.code = code
         self.field = field
+        self.flow = flow  # as it is then, where that is known
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,13 +102,14 @@ class Entry:
 # -- Finding a flow ----------------------------------------------------------------------------------------------------
 
 
-def find_flow(handle: str) -> Flow | None:
+def find_flow(handle: str, *, with_submissions: bool = False) -> Flow | None:
     """The flow at this address now, expired ones included; None for any other text (mostly without a query)."""
     digest = handle_digest(handle)
     if digest is None:
         return None
     known = Q(handle_digest=digest) | Q(next_handle_digest=digest) | Q(second_digest=digest)
-    return Flow.objects.filter(known, purged_at=None).first()
+    flows = Flow.objects.filter(known, purged_at=None)
+    return Flow.with_submissions(flows) if with_submissions else flows.first()
 
 
 def find_left_flow(handle: str) -> Flow | None:
@@ -143,10 +147,8 @@ def is_expired(flow: Flow, now: datetime) -> bool:
 
 
 def state_of(flow: Flow) -> FlowState:
-    """All that decides the flow's current step (one query, the first time for this row as it was read)."""
-    if flow.seen is None:
-        flow.seen = list(flow.submissions.defer("payload", "history"))
-    submissions = flow.seen
+    """All that decides the flow's current step."""
+    submissions = flow.look()
     return FlowState(
         outcome=Outcome(flow.outcome),
         notice=Notice(flow.notice),
@@ -227,9 +229,9 @@ def start_flow(
     flow.touch(now)
     try:
         with transaction.atomic():
+            reached(flow, MilestoneKind.IDENTIFIED, now)
             flow.save(force_insert=True)
             _take_turn(entry, proof, now)
-            reached(flow, MilestoneKind.IDENTIFIED, now)
     except IntegrityError:
         found = Flow.objects.filter(landing_digest=digest).first()
         if found is None:  # the reference was taken: one in 26 to the power of nine
@@ -281,41 +283,51 @@ def correct_identity(*, flow: Flow, identity: Identity, now: datetime, proof: Pr
 
 def set_password(*, flow: Flow, password_md5: str, now: datetime) -> Flow:
     """Keeps the password's digest (an empty one: skipped) until the registration has used it."""
-    with locked(flow) as row:
+
+    def change(row: Flow) -> Flow:
         require_unregistered(row)
-        row.personal = {**row.personal, "password": password_md5}
-        row.password_open = False
-        row.notice, row.notice_code = Notice.NONE, ""
-        row.touch(now)
-        row.save()
-    return row
+        _put_password(password_md5, now, row)
+        row.store()
+        return row
+
+    return changing(flow, change)
+
+
+def _put_password(password_md5: str, now: datetime, row: Flow) -> None:
+    row.personal = {**row.personal, "password": password_md5}
+    row.password_open = False
+    row.notice, row.notice_code = Notice.NONE, ""
+    row.touch(now)
 
 
 def keep_alive(*, flow: Flow, now: datetime) -> None:
     """The customer is there, and has answered nothing yet."""
-    with locked(flow) as row:
+
+    def change(row: Flow) -> None:
         row.touch(now)
-        row.save()
+        row.store()
+
+    changing(flow, change)
 
 
 def require_unregistered(row: Flow) -> None:
     """Raises StepOver once a registration is done, or may have been."""
-    _require_open(row, find(row, SubmissionKind.REGISTER))
+    _require_open(row, next((seen.progress for seen in row.look() if seen.kind == SubmissionKind.REGISTER), None))
 
 
-def _require_open(row: Flow, submission: Submission | None) -> None:
-    if row.outcome or (
-        submission is not None and (submission.progress.is_open or submission.progress is Progress.ACCEPTED)
-    ):
+def _require_open(row: Flow, registration: Progress | None) -> None:
+    if row.outcome or (registration is not None and (registration.is_open or registration is Progress.ACCEPTED)):
         raise StepOver
 
 
 def set_language(*, flow: Flow, language: str, now: datetime) -> Flow:
-    with locked(flow) as row:
+    def change(row: Flow) -> Flow:
         row.language = language
         row.touch(now)
-        row.save()
-    return row
+        row.store()
+        return row
+
+    return changing(flow, change)
 
 
 # -- The verification code ---------------------------------------------------------------------------------------------
@@ -329,18 +341,46 @@ def wait_for_next_code(flow: Flow, now: datetime) -> int:
     return max(0, int(left) + (left > int(left)))
 
 
+def answer_password(*, flow: Flow, password_md5: str, visitor: Visitor, clock: Clock = timezone.now) -> None:
+    """Keeps the password's digest as `set_password` does, and has the first code sent: one transaction for both.
+
+    Raises what `send_code` raises; the password is kept all the same.
+    """
+    put = partial(_put_password, password_md5, clock())
+    try:
+        row, submission = _planned(flow, visitor, resend=False, clock=clock, first=put)
+    except (TooSoon, LimitReached, limits.Spent, Rejected):  # nothing stayed of that transaction
+        set_password(flow=flow, password_md5=password_md5, now=clock())
+        raise
+    _send(row, submission, clock)
+
+
 def send_code(*, flow: Flow, visitor: Visitor, resend: bool, clock: Clock = timezone.now) -> None:
     """Has the upstream send a verification code, unless one was sent; `resend` asks for another one.
 
     Raises TooSoon, LimitReached, limits.Spent, Rejected, or UpstreamUnavailable when no answer says that a code is on
     its way (the same key is then used the next time), or when it cannot be counted.
     """
+    row, submission = _planned(flow, visitor, resend=resend, clock=clock)
+    _send(row, submission, clock)
+
+
+def _planned(
+    flow: Flow, visitor: Visitor, *, resend: bool, clock: Clock, first: Callable[[Flow], None] | None = None
+) -> tuple[Flow, Submission | None]:
+    """The flow with the submission that sends the code, None when one was sent. `first` is done to the row before."""
+
+    def change(row: Flow) -> tuple[Flow, Submission | None]:
+        return row, _plan_code(row, visitor, resend=resend, now=clock(), first=first)
+
     try:
-        with locked(flow) as row:
-            submission = _plan_code(row, visitor, resend=resend, now=clock())
+        return changing(flow, change, at_once=flow.has_no(SubmissionKind.CODE, SubmissionKind.REGISTER))
     except DatabaseError as exc:  # what cannot be counted is not sent
         log.error("a code for reference %s cannot be counted: %s", flow.reference, type(exc).__name__)
         raise UpstreamUnavailable("NOT_COUNTED", retry_after=10) from exc
+
+
+def _send(row: Flow, submission: Submission | None, clock: Clock) -> None:
     if submission is None:
         return
     submission = perform(submission, WRITES[SubmissionKind.CODE], clock=clock)
@@ -351,17 +391,26 @@ def send_code(*, flow: Flow, visitor: Visitor, resend: bool, clock: Clock = time
     CODES_SENT.labels(row.channel).inc()
 
 
-def _plan_code(row: Flow, visitor: Visitor, *, resend: bool, now: datetime) -> Submission | None:
+def _plan_code(
+    row: Flow, visitor: Visitor, *, resend: bool, now: datetime, first: Callable[[Flow], None] | None
+) -> Submission | None:
     held = find_to_plan(row)
-    _require_open(row, held.get(SubmissionKind.REGISTER))
     before = held.get(SubmissionKind.CODE)
+    registration = held.get(SubmissionKind.REGISTER)
+    _require_open(row, registration.progress if registration else None)
+    if first is not None:
+        first(row)
     payload = writes.code_payload(row, visitor)
     same = before is not None and writes.same_request(before.payload, payload)
     if before is not None and same and (before.progress.is_pending or before.progress is Progress.PLANNED):
         if before.progress is not Progress.SENT:
             _require_channel(row)
+        if first is not None:
+            row.store()
         return before  # a double click waits for the first one's answer; else nobody knows, and the same key asks again
     if row.code_sent_at is not None and not resend:
+        if first is not None:
+            row.store()
         return None
     if row.sends >= settings.LIMIT_FLOW_SENDS:
         open_yet = row.code_sent_at is not None and row.code_attempts < settings.LIMIT_FLOW_CODES
@@ -370,10 +419,10 @@ def _plan_code(row: Flow, visitor: Visitor, *, resend: bool, now: datetime) -> S
     if wait:
         raise TooSoon(wait)
     _require_channel(row)
-    limits.spend(identity=row.identity, address=visitor.address, now=now)  # only what is new: a repetition is none
     row.sends += 1
     row.touch(now)
-    row.save()
+    row.store()
+    limits.spend(identity=row.identity, address=visitor.address, now=now)  # only what is new: a repetition is none
     return plan(row, SubmissionKind.CODE, payload, now=now, before=before)
 
 

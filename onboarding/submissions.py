@@ -13,16 +13,16 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from django.conf import settings
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.db.models import F, QuerySet
 
 from onboarding.domain.flow import ASKED_FOR, PENDING, Progress
 from onboarding.metrics import SUBMISSIONS
 from onboarding.milestones import reached
-from onboarding.models import Flow, MilestoneKind, Submission, release_connection
+from onboarding.models import Flow, MilestoneKind, Seen, Stale, Submission, release_connection
 from onboarding.upstream import budget
 from onboarding.upstream.codes import Field
 from onboarding.upstream.errors import (
@@ -39,6 +39,7 @@ from onboarding.writes import Write
 
 log = logging.getLogger("onboarding.submissions")
 Clock = Callable[[], datetime]
+_T = TypeVar("_T")
 
 UNREADABLE = "UNREADABLE"  # code of a success whose data makes no sense
 WAIT_FOR_TWIN = 8.0  # seconds a second request waits for the first one's answer before it shows the status step
@@ -57,7 +58,27 @@ def locked(flow: Flow) -> Iterator[Flow]:
     Raises Flow.DoesNotExist when its data was deleted meanwhile: nothing may be written back then.
     """
     with transaction.atomic():
-        yield Flow.objects.select_for_update().get(pk=flow.pk, purged_at=None)
+        row = Flow.objects.select_for_update().get(pk=flow.pk, purged_at=None)
+        row.held = True
+        yield row
+        row.held = False
+
+
+def changing(flow: Flow, change: Callable[[Flow], _T], *, at_once: bool = True) -> _T:
+    """Makes the `change` in a short transaction, and gives what it gives. Never call the upstream inside.
+
+    First on the row as `flow` has it, fenced: that costs one statement. Where somebody has written to it since, nothing
+    of that stays, and the change is made anew on the row `locked`. So `change` stores the row before it touches any
+    other one, and does nothing that a transaction does not undo. With `at_once` false it is held from the beginning.
+    """
+    if at_once and flow.is_marked:
+        try:
+            with transaction.atomic():
+                return change(flow.twin())
+        except (Stale, IntegrityError) as exc:
+            log.debug("reference %s was changed by somebody else: %s", flow.reference, type(exc).__name__)
+    with locked(flow) as row:
+        return change(row)
 
 
 def find(flow: Flow, kind: str, level: str = "") -> Submission | None:
@@ -67,8 +88,11 @@ def find(flow: Flow, kind: str, level: str = "") -> Submission | None:
 def find_to_plan(flow: Flow, level: str = "") -> dict[str, Submission]:
     """By kind, those of this level or of none, held until the caller's transaction ends.
 
-    Nobody can claim one while it is planned anew.
+    Nobody can claim one while it is planned anew. Of a row that is not held nobody is asked: it is stored only if it
+    is still the one that had none, and a constraint keeps it so.
     """
+    if not flow.held:
+        return {}
     held = Submission.objects.select_for_update().filter(flow=flow, level=level).order_by("pk")
     return {submission.kind: submission for submission in held}
 
@@ -90,7 +114,10 @@ def plan(
     submission.state, submission.code, submission.field, submission.ended_at = Progress.SENT, "", "", None
     submission.tries += 1
     submission.save()
-    submission.claimed = True
+    submission.claimed = submission.is_planned_here = True
+    if flow.seen is not None:
+        others = [seen for seen in flow.seen if (seen.kind, seen.level) != (kind, level)]
+        flow.seen = [*others, Seen(kind, level, Progress.SENT)]
     return submission
 
 
@@ -133,7 +160,7 @@ def perform(submission: Submission, write: Write, *, clock: Clock) -> Submission
         if submission.progress is Progress.PLANNED:  # else an earlier question is open: nobody may be told to try again
             raise
     else:
-        _record_acceptance(submission, write, result, clock)
+        _record_acceptance(submission, write, result, clock())
     return submission
 
 
@@ -141,16 +168,41 @@ class _Overtaken(Exception):
     """The right to record is not ours any more."""
 
 
-def _record_acceptance(submission: Submission, write: Write, result: Any, clock: Clock) -> None:
-    """All of it, or nothing where the right to record was lost: the fenced UPDATE comes last and undoes the rest."""
+def _record_answer(
+    submission: Submission, follow: Callable[[Flow], tuple[Progress, UpstreamError | None]], now: datetime
+) -> None:
+    """The answer with all that follows from it, or nothing of that where the right to record was lost.
+
+    The fenced UPDATE of the submission comes last, and undoes the rest.
+    """
+
+    def change(row: Flow) -> Flow:
+        if row.held and not _ours(submission).exists():
+            raise _Overtaken
+        state, error = follow(row)
+        row.store()
+        if not _record(submission, state, error, now):
+            raise _Overtaken
+        return row
+
     try:
-        with locked(submission.flow) as flow:
-            write.accept(flow, submission, result, clock())
-            flow.save()
-            if not _record(submission, Progress.ACCEPTED, None, clock()):
-                raise _Overtaken
+        submission.flow = changing(submission.flow, change)
+        submission.is_answered_here = True
     except _Overtaken:
         submission.refresh_from_db()
+
+
+def flow_of(submission: Submission) -> Flow:
+    """The flow with what followed from the answer."""
+    return submission.flow if submission.is_answered_here else Flow.objects.get(pk=submission.flow_id)
+
+
+def _record_acceptance(submission: Submission, write: Write, result: Any, now: datetime) -> None:
+    def follow(row: Flow) -> tuple[Progress, None]:
+        write.accept(row, submission, result, now)
+        return Progress.ACCEPTED, None
+
+    _record_answer(submission, follow, now)
 
 
 def _record_rejection(
@@ -159,17 +211,16 @@ def _record_rejection(
     if earlier is Progress.UNKNOWN and getattr(exc, "field", "") == Field.CAPTCHA:
         _record(submission, Progress.UNKNOWN, exc, now)  # our question was refused, not what was asked about
         return
-    with locked(submission.flow) as flow:
-        if not _is_current(submission):
-            submission.refresh_from_db()
-            return
-        state = write.reject(flow, submission, exc, now)
-        if earlier is Progress.UNKNOWN and isinstance(exc, SessionEnded) and flow.personal.get("password"):
+
+    def follow(row: Flow) -> tuple[Progress, UpstreamError]:
+        state = write.reject(row, submission, exc, now)
+        if earlier is Progress.UNKNOWN and isinstance(exc, SessionEnded) and row.personal.get("password"):
             state = Progress.UNKNOWN  # likewise; after another log-in it is asked again
-        flow.save()
         if state is Progress.REJECTED:
-            reached(flow, MilestoneKind.REFUSED, now, exc.code)
-        _record(submission, state, exc, now)
+            reached(row, MilestoneKind.REFUSED, now, exc.code)
+        return state, exc
+
+    _record_answer(submission, follow, now)
 
 
 def _record_nothing_done(submission: Submission, earlier: Progress, exc: UpstreamError, now: datetime) -> None:
@@ -196,16 +247,12 @@ def _put_back(submission: Submission, earlier: Progress) -> None:
         submission.refresh_from_db()
 
 
-def _is_current(submission: Submission) -> bool:
-    """Whether the right to record is still ours.
+def _ours(submission: Submission) -> QuerySet[Submission]:
+    """The row, while the right to record is still ours.
 
     It is not when another body was planned while this one was on its way (a corrected address), or when we were away
     for longer than the lease and another process asked: `sent_at` of the claim is the fence.
     """
-    return _ours(submission).exists()
-
-
-def _ours(submission: Submission) -> QuerySet[Submission]:
     return Submission.objects.filter(
         pk=submission.pk, key=submission.key, state=Progress.SENT, sent_at=submission.sent_at
     )

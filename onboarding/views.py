@@ -219,9 +219,9 @@ def _answer_password(request: HttpRequest, flow: Flow, handle: str, here: Positi
     form = PasswordForm(request.POST)
     if not form.is_valid():
         return _password(request, status=422, errors=errors_of(form))
-    flow = services.set_password(flow=flow, password_md5=form.digest, now=timezone.now())
     try:
-        return start_views.send_first_code(request, flow, handle)
+        services.answer_password(flow=flow, password_md5=form.digest, visitor=visitor.read(request))
+        return see_other(handle)
     except services.Rejected as exc:
         return start_views.show_identify(request, _known(flow), rejected=exc)
 
@@ -261,7 +261,7 @@ def _answer_verify(request: HttpRequest, flow: Flow, handle: str, here: Position
     try:
         found = registering.register(flow=flow, code=form.cleaned_data["code"], visitor=visitor.read(request))
     except services.Rejected as exc:
-        flow.refresh_from_db()
+        flow = exc.flow or flow
         errors = [("id_code" if exc.field == Notice.CODE else "", i18n.refusal(exc.code, exc.field))]
         return _verify(request, flow, status=422, errors=errors, typed=typed)
     return see_other(found)

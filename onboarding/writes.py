@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from django.conf import settings
@@ -118,16 +119,18 @@ def _send_code(submission: Submission) -> str:
 
 
 def _accept_code(flow: Flow, submission: Submission, ticket: str, now: datetime) -> None:
-    pumping.note_sent(flow.identity, now)
+    submission.payload = {}  # nobody asks about it again
+    flow.then(partial(pumping.note_sent, flow.identity, now))
     _put_ticket(flow, ticket, now)
 
 
 def _put_ticket(flow: Flow, ticket: str, now: datetime) -> None:
     """The ticket replaces the earlier one: only the newest code counts from now on."""
+    if flow.code_sent_at is None:  # else it was reached then
+        reached(flow, MilestoneKind.CODE_SENT, now)
     flow.personal = {**flow.personal, "ticket": ticket}
     flow.code_sent_at = now
     flow.notice, flow.notice_code = Notice.NONE, ""
-    reached(flow, MilestoneKind.CODE_SENT, now)
 
 
 def _reject_code(flow: Flow, submission: Submission, error: UpstreamError, now: datetime) -> Progress:
@@ -135,10 +138,11 @@ def _reject_code(flow: Flow, submission: Submission, error: UpstreamError, now: 
         # Nobody has proven yet that the identifier is theirs, so nobody may learn that it is registered: the page goes
         # on as if a code had been sent, and no code will fit.
         # A made-up ticket lets the register call take its usual time.
+        submission.payload = {}
         _put_ticket(flow, str(uuid.uuid4()), now)
         return Progress.ACCEPTED
     flow.sends -= 1
-    limits.give_back(identity=flow.identity, planned_at=submission.planned_at)
+    flow.then(partial(limits.give_back, identity=flow.identity, planned_at=submission.planned_at))
     return Progress.REJECTED
 
 
@@ -222,7 +226,7 @@ def _accept_registration(flow: Flow, submission: Submission, answer: Registratio
     flow.previous_handle_digest = flow.handle_digest
     flow.handle_digest, flow.next_handle_digest = flow.next_handle_digest or flow.handle_digest, None
     flow.notice, flow.notice_code = Notice.NONE, ""
-    pumping.note_used(flow.identity, flow.code_sent_at or now)
+    flow.then(partial(pumping.note_used, flow.identity, flow.code_sent_at or now))
     flow.personal = {
         **flow.personal,
         "ticket": "",
@@ -238,14 +242,16 @@ def _accept_registration(flow: Flow, submission: Submission, answer: Registratio
         end(flow, Outcome.REGISTERED, now)
     flow.touch(now)
     submission.payload = {}  # code, ticket and password digest have done their work
-    flow.submissions.filter(kind=SubmissionKind.CODE).update(payload={})  # and so has the order of the code
+    if any(s.kind == SubmissionKind.CODE and s.progress is not Progress.ACCEPTED for s in flow.look()):
+        codes = flow.submissions.filter(kind=SubmissionKind.CODE)
+        flow.then(partial(codes.update, payload={}))  # and so has the order of the code, whatever came of it
 
 
 def _reject_registration(flow: Flow, submission: Submission, error: UpstreamError, now: datetime) -> Progress:
     field = error.field.value if isinstance(error, Refused) else ""
     if error.code in EXISTS_CODES:
         flow.end(Outcome.EXISTS, now)  # the code was right, so whoever reads this owns the identifier
-        pumping.note_used(flow.identity, flow.code_sent_at or now)
+        flow.then(partial(pumping.note_used, flow.identity, flow.code_sent_at or now))
         reached(flow, MilestoneKind.VERIFIED, now)
     elif field == Notice.CODE:
         pass  # said at once on the verify step, nothing to remember
@@ -314,7 +320,8 @@ def level_payload(
 
 def _submit_level(submission: Submission) -> str:
     request = LevelApplication.model_validate(submission.payload["request"])
-    call = _call(submission, token=Flow.objects.get(pk=submission.flow_id).personal.get("token", ""))
+    flow = submission.flow if submission.is_planned_here else Flow.objects.get(pk=submission.flow_id)
+    call = _call(submission, token=flow.personal.get("token", ""))
     return apply(request, call)
 
 
@@ -331,9 +338,8 @@ def _accept_level(flow: Flow, submission: Submission, _proposal: str, now: datet
     submission.payload = {}  # upstream now; the draft stays until the review has passed, to be mended if it has not
     flow.personal = {**flow.personal, "review": _still_rejected(flow, submission.level)}
     reached(flow, MilestoneKind.SUBMITTED, now, submission.level)
-    accepted = set(
-        flow.submissions.filter(kind=SubmissionKind.LEVEL, state=Progress.ACCEPTED).values_list("level", flat=True)
-    ) | {submission.level}
+    levels = [seen for seen in flow.look() if seen.kind == SubmissionKind.LEVEL]
+    accepted = {seen.level for seen in levels if seen.progress is Progress.ACCEPTED} | {submission.level}
     if all(level.code in accepted or (level.known and not level.has_elements) for level in flow.levels):
         end(flow, Outcome.IN_REVIEW, now)
     flow.touch(now)

@@ -5,18 +5,22 @@ Personal data, the upstream token and request bodies are sealed (`SealedField`).
 
 from __future__ import annotations
 
+import json
 import secrets
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
 from django.db import connection, models
 from django.db.models import F, Q
+from django.db.models.expressions import RawSQL
 from django.db.models.functions import Upper
 
 from onboarding.domain import flow as domain
 from onboarding.domain import levels as domain_levels
+from onboarding.models.fenced import Fenced
 from onboarding.models.fields import SealedField
 
 _REFERENCE_ALPHABET = "23456789BCDFGHJKMNPQRTVWXY"  # no vowels, nothing that sounds or looks alike
@@ -34,7 +38,24 @@ def release_connection() -> None:
         connection.close()
 
 
-class Flow(models.Model):
+_LISTED = {
+    "sqlite": "(SELECT json_group_array(json_array(s.kind, s.level, s.state))"
+    " FROM onboarding_submission s WHERE s.flow_id = onboarding_flow.id)",
+    "postgresql": "(SELECT json_agg(json_build_array(s.kind, s.level, s.state))::text"
+    " FROM onboarding_submission s WHERE s.flow_id = onboarding_flow.id)",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A submission of a flow as it was seen, without what it carries."""
+
+    kind: str
+    level: str
+    progress: domain.Progress
+
+
+class Flow(Fenced):
     """One person's attempt. Its address (the handle) is stored as a digest only."""
 
     reference = models.CharField(max_length=11, unique=True, default=new_reference, editable=False)
@@ -93,15 +114,36 @@ class Flow(models.Model):
             models.Index(Upper("campaign"), "created_at", name="flow_by_campaign"),  # as `iexact` compares
         ]
 
-    # In memory only: its submissions as they were read last, without what they carry.
-    seen: Sequence[Submission] | None = None
+    # In memory only: its submissions as they were when it was read, or later; None when they were not looked at.
+    seen: Sequence[Seen] | None = None
 
     def __str__(self) -> str:
         return self.reference
 
-    def refresh_from_db(self, *args: Any, **kwargs: Any) -> None:
-        super().refresh_from_db(*args, **kwargs)
+    def refresh_from_db(self, using: Any = None, fields: Any = None, from_queryset: Any = None) -> None:
+        super().refresh_from_db(using=using, fields=fields, from_queryset=from_queryset)
         self.seen = None
+
+    @classmethod
+    def with_submissions(cls, flows: models.QuerySet[Flow]) -> Flow | None:
+        """The first of these, together with how its submissions are: one query, one moment."""
+        listing = RawSQL(_LISTED[connection.vendor], (), models.TextField())  # noqa: S611 (nobody's text is in it)
+        flow = flows.annotate(listed=listing).first()
+        if flow is not None:
+            listed = json.loads(flow.__dict__.pop("listed") or "[]")
+            flow.seen = [Seen(kind, level, domain.Progress(state)) for kind, level, state in listed]
+        return flow
+
+    def look(self) -> Sequence[Seen]:
+        """Its submissions: one query, the first time for this row as it was read."""
+        if self.seen is None:
+            rows = self.submissions.values_list("kind", "level", "state")
+            self.seen = [Seen(kind, level, domain.Progress(state)) for kind, level, state in rows]
+        return self.seen
+
+    def has_no(self, *kinds: str, level: str = "") -> bool:
+        """Whether it had no such submission when it was looked at; False when it was not."""
+        return self.seen is not None and not any(s.kind in kinds and s.level == level for s in self.seen)
 
     def touch(self, now: datetime) -> None:
         """A POST keeps the flow alive; does not save."""
@@ -181,6 +223,8 @@ class Submission(models.Model):
 
     # In memory only: this process holds the right to send it, from the plan or from a claim.
     claimed = False
+    is_planned_here = False  # ... from the plan: its flow is what was stored with it
+    is_answered_here = False  # its flow is what was stored with the answer
     question = False  # ... and asks what an earlier call under the same key did
 
     @property

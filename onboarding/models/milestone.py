@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from django.db import models
 
 from onboarding.models.flow import Flow
@@ -40,6 +42,18 @@ class Milestone(models.Model):
     def __str__(self) -> str:
         return f"{self.kind} {self.detail}".strip()
 
+    @classmethod
+    def write(cls, rows: Sequence[Milestone]) -> None:
+        """The first time counts; of a refusal the last time, because the funnel asks whether anything came after it."""
+        first = [row for row in rows if row.kind != MilestoneKind.REFUSED]
+        last = [row for row in rows if row.kind == MilestoneKind.REFUSED]
+        if first:
+            Milestone.objects.bulk_create(first, ignore_conflicts=True)
+        if last:
+            Milestone.objects.bulk_create(
+                last, update_conflicts=True, unique_fields=["flow", "kind", "detail"], update_fields=["at"]
+            )
+
 
 class Delivery(models.Model):
     """One event that a partner's webhook is to be told, kept until it was taken."""
@@ -60,3 +74,8 @@ class Delivery(models.Model):
 
     def __str__(self) -> str:
         return f"{self.partner} {self.kind} {self.event}"
+
+    @classmethod
+    def write(cls, rows: Sequence[Delivery]) -> None:
+        """An event that is there already is not told again."""
+        Delivery.objects.bulk_create(rows, ignore_conflicts=True)

@@ -76,7 +76,7 @@ faults: $(VENV)/dev.stamp $(VENV)/messages.stamp ## break the way to the upstrea
 	@touch $@
 
 ONLY ?=
-bench: $(VENV)/dev.stamp $(VENV)/messages.stamp .venv-bench/stamp ## benchmarks, each beside its floor in the same run; ONLY="calls pages registration hanging"
+bench: $(VENV)/dev.stamp $(VENV)/messages.stamp .venv-bench/stamp ## benchmarks, each beside its floor in the same run; ONLY="calls pages phone registration hanging"
 	$(PY) -m tests.load.bench $(ONLY)
 
 bench-million: $(VENV)/dev.stamp ## the console over a million flows in PostgreSQL (six minutes)

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 
 from onboarding.sandbox.server import Sandbox
-from tests.load import calls, hanging, pages, registration
+from tests.load import calls, hanging, pages, phone, registration
 from tests.load.lines import Line, as_data, as_table, machine, say
 from tests.support import ROOT
 
@@ -21,6 +21,7 @@ NEVER = 10_000_000  # so many calls in a minute nobody makes
 PARTS: dict[str, Callable[[Sandbox], list[Line]]] = {
     "calls": lambda _sandbox: calls.lines(),
     "pages": pages.lines,
+    "phone": phone.lines,
     "registration": registration.lines,
     "hanging": hanging.lines,
 }

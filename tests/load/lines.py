@@ -198,7 +198,8 @@ def _padded(row: tuple[str, ...], widths: list[int]) -> list[str]:
 
 
 def _short(value: float) -> str:
-    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}" if abs(value) >= 0.001 else f"{value:.1e}"
+    size = abs(value)
+    return f"{value:.0f}" if size >= 1000 or size == 0 else f"{value:.3g}" if size >= 0.001 else f"{value:.1e}"
 
 
 def say(text: str) -> None:

@@ -226,18 +226,18 @@ SLOW = [
 def test_a_long_value_costs_little(piece: str) -> None:
     text = (piece * 100_000)[:100_000]
     for value in (text, f"12{text}", f"+{text}x", f"{text}@"):
-        started = time.perf_counter()
+        started = time.thread_time()
         read([("utm_term", value)])
         if not unicodedata.combining(piece[0]):  # else Unicode's own forms cost much, and `read` looks at a part only
             personal("utm_term", value)
-        assert time.perf_counter() - started < 0.5
+        assert time.thread_time() - started < 0.5
 
 
 def test_ten_thousand_pairs_cost_little() -> None:
-    started = time.perf_counter()
+    started = time.thread_time()
     found = read([(f"Utm_Source{n % 7 or ''}", "x" * 300) for n in range(10_000)])
     assert found.values == {"utm_source": "x" * 255}
-    assert time.perf_counter() - started < 0.5
+    assert time.thread_time() - started < 0.5
 
 
 # -- Click identifiers -------------------------------------------------------------------------------------------------

@@ -290,10 +290,13 @@
         if (input.files.length) begin(now, input.files[0]);
         else end(now);
       };
-      if (!faithful || !navigator.mediaDevices?.getUserMedia) continue;
-      const button = tool("open-camera");
-      button.onclick = () => open(field, button);
-      input.after(button);
+      if (faithful && navigator.mediaDevices?.getUserMedia) {
+        const button = tool("open-camera");
+        button.onclick = () => open(field, button);
+        input.after(button);
+      }
+      // Chosen before this script had come, and not yet on its way with the form.
+      if (input.files.length && form.getAttribute("aria-busy") !== "true") begin(field, input.files[0]);
     }
   }
 

@@ -112,9 +112,10 @@ def visit(browser: Browser, url: str, connection: Connection = SLOW_4G, slower: 
         told = page.evaluate(_TOLD)
     finally:
         context.close()
-    late = [duration - 50 for start, duration in told["long"] if start + duration > told["paint"]]
+    shown, painted = max(told["shown"], told["paint"]), told["paint"]
+    late = [duration - 50 for start, duration in told["long"] if start + duration > painted]
     return Seen(
-        _fetched(requests.values(), set(told["blocking"])), max(told["shown"], told["paint"]), told["paint"], *told["largest"],
+        _fetched(requests.values(), set(told["blocking"])), shown, painted, *told["largest"],
         moved=told["moved"], blocked=sum(late),
     )  # fmt: skip
 
@@ -171,7 +172,8 @@ def _fetched(requests: Iterable[dict[str, Any]], blocking: set[str]) -> tuple[Fe
 _FORM = (
     '<!doctype html><html lang="en"><meta name="viewport" content="width=device-width, initial-scale=1">'
     '<title>Bare</title><link rel="icon" href="data:,">'
-    '{head}<main id="step"><h1>Bare</h1><form><input aria-label="One"><button class="primary">Go on</button></form></main>'
+    '{head}<main id="step"><h1>Bare</h1>'
+    '<form><input aria-label="One"><button class="primary">Go on</button></form></main>'
 )
 _TAGS = {"Stylesheet": '<link rel="stylesheet" href="{}">', "Script": '<script src="{}" defer></script>'}
 _TYPES = {"Stylesheet": "text/css", "Script": "text/javascript", "Document": "text/html"}

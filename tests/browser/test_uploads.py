@@ -11,7 +11,7 @@ from typing import Any
 import pillow_heif
 import pytest
 from PIL import Image, ImageDraw, ImageFont
-from playwright.sync_api import Browser, BrowserContext, Playwright, expect
+from playwright.sync_api import Browser, BrowserContext, Playwright, Route, expect
 
 from onboarding.sandbox.partner import PartnerSite
 from onboarding.sandbox.state import StoredFile
@@ -222,6 +222,43 @@ def test_a_heic_photo_arrives_as_jpeg(walk: Walk, screen: dict[str, Any]) -> Non
     with opened(file) as stored:
         assert stored.size == (1200, 900)
     walker.press("Send").at("done")
+    walker.watch.is_clean()
+
+
+def test_a_photo_chosen_before_the_script_has_come_goes_out_when_it_comes(walk: Walk) -> None:
+    walker = walk(PHONE).open()
+    held: list[Route] = []
+    walker.page.route("**/js/upload*.js", lambda route: held.append(route))
+    at_pictures(walker)
+    sizes = sizes_sent(walker)
+    choose(walker, given(photo()))
+    assert (walker.field(PASSPORT).evaluate("(input) => input.files.length"), len(held), sizes) == (1, 1, [])
+    held.pop().continue_()
+    received(walker, "passport.jpg")
+    assert has_preview(walker)
+    assert [size < ENOUGH for size in sizes] == [True]
+    walker.press("Send").at("done")
+    assert len(stored_by(walker)) == 1, "the form did not send it again"
+    walker.watch.is_clean()
+
+
+def test_a_photo_sent_by_the_form_before_the_script_has_come_is_not_sent_twice(walk: Walk) -> None:
+    walker = walk().open()
+    scripts: list[Route] = []
+    forms: list[Route] = []
+    walker.page.route("**/js/upload*.js", lambda route: scripts.append(route))
+    at_pictures(walker)
+    sizes = sizes_sent(walker)
+    choose(walker, given(photo()))
+    walker.page.route("**/level/", lambda route: forms.append(route))
+    walker.press("Send")
+    expect(walker.page.locator("#level")).to_have_attribute("aria-busy", "true")
+    scripts.pop().continue_()
+    expect(walker.page.locator("#level[data-ready]")).to_be_visible()
+    expect(button(walker, "Take a photo")).to_be_visible()
+    forms.pop().continue_()
+    walker.at("done")
+    assert (sizes, len(stored_by(walker))) == ([], 1)
     walker.watch.is_clean()
 
 

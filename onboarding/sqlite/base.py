@@ -19,7 +19,7 @@ from collections import deque
 from functools import partial
 from typing import Any
 
-from django.db.backends.sqlite3 import base
+from django.db.backends.sqlite3 import base, features
 from django.db.utils import OperationalError
 
 KEPT = 8  # idle connections of a process; more are open while more threads are at work
@@ -132,9 +132,14 @@ def _place(name: str) -> _Place | None:
     return name, found.st_dev, found.st_ino
 
 
+class _Features(features.DatabaseFeatures):
+    minimum_database_version = (3, 35)  # the first whose INSERT gives back what it wrote
+
+
 class DatabaseWrapper(base.DatabaseWrapper):
     """Django's, with the connections and the gate of the process."""
 
+    features_class = _Features
     _at: _Place | None = None
     _through: _Gate | None = None  # held since BEGIN
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from django.db import connections
-from django.db.utils import OperationalError
+from django.db.utils import NotSupportedError, OperationalError
 
 from onboarding.sqlite.base import DatabaseWrapper, _Gate
 
@@ -118,3 +118,12 @@ def test_a_writer_who_waits_too_long_is_told_so_and_holds_nobody_up(tmp_path: Pa
     gate.leave()
     gate.enter(0.01)
     gate.leave()
+
+
+def test_a_database_that_cannot_give_back_what_it_wrote_stops_the_start(opened: Callable[[], DatabaseWrapper]) -> None:
+    class Old(DatabaseWrapper):
+        def get_database_version(self) -> tuple[int, ...]:
+            return 3, 34, 1
+
+    with pytest.raises(NotSupportedError, match=r"SQLite 3\.35 or later is required \(found 3\.34\.1\)"):
+        Old(opened().settings_dict, "default").check_database_version_supported()

@@ -182,7 +182,7 @@ def with_flow(view: View, *, expired_too: bool = False) -> View:
     def found(request: HttpRequest, handle: str, **kwargs: Any) -> HttpResponse:
         if request.method == "POST" and _length(request) <= SMALL_BODY:
             release_connection()
-            _ = request.POST  # a slow sender is waited for here, where nothing is held
+            _ = request.body  # a slow sender is waited for here, where nothing is held
         flow = services.find_flow(handle, with_submissions=request.method == "POST")
         if flow is None:
             return left_flow(request, handle)
@@ -205,7 +205,8 @@ def posted(view: View) -> View:
     def only_post(request: HttpRequest, flow: Flow, handle: str, **kwargs: Any) -> HttpResponse:
         if request.method != "POST":
             return see_other(handle)
-        if _length(request) <= SMALL_BODY:  # read before the flow was
+        if _length(request) <= SMALL_BODY:  # here since before the flow was found
+            _ = request.POST  # of one that makes no sense the page says so now, when it knows whose page it is
             return view(request, flow=flow, handle=handle, **kwargs)
         if services.position(flow).step is not Step.LEVEL:
             raise services.StepOver  # not worth reading

@@ -182,7 +182,8 @@ def with_flow(view: View, *, expired_too: bool = False) -> View:
     def found(request: HttpRequest, handle: str, **kwargs: Any) -> HttpResponse:
         if request.method == "POST" and _length(request) <= SMALL_BODY:
             release_connection()
-            _ = request.body  # a slow sender is waited for here, where nothing is held
+            with contextlib.suppress(RawPostDataException):  # looked at already
+                _ = request.body  # a slow sender is waited for here, where nothing is held
         flow = services.find_flow(handle, with_submissions=request.method == "POST")
         if flow is None:
             return left_flow(request, handle)

@@ -104,6 +104,9 @@ def test_a_browser_that_does_not_say_is_believed_for_a_while_and_then_asked_to_p
     )[0]
     shown = customer.post(action, {"back": value})
     assert (shown.status, shown.step) == (200, "level")
+    _age(server, reference, 16)
+    in_parts = customer.post(action, {"back": value}, files={"other": ("a.txt", b"some", "text/plain")})
+    assert (in_parts.status, in_parts.step) == (200, "level")
     assert customer.level().step == "done"
 
 

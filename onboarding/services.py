@@ -344,7 +344,7 @@ def wait_for_next_code(flow: Flow, now: datetime) -> int:
 def answer_password(*, flow: Flow, password_md5: str, visitor: Visitor, clock: Clock = timezone.now) -> None:
     """Keeps the password's digest as `set_password` does, and has the first code sent: one transaction for both.
 
-    Raises what `send_code` raises; the password is kept all the same.
+    Raises what `send_code` raises; the password is kept all the same, unless it was the database that failed.
     """
     put = partial(_put_password, password_md5, clock())
     try:
